@@ -1,0 +1,48 @@
+"""The errors a user can meet; the command line prints them as one line and exits with code 2."""
+
+from __future__ import annotations
+
+__all__ = ["ConfigError", "DataError", "LabelSpecError", "StreamMLError"]
+
+
+class StreamMLError(Exception):
+    """Base of every error that is the input's fault, not the program's."""
+
+
+class DataError(StreamMLError):
+    """A stream cannot be read: says file, line, field, what was expected and what was found."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: str | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem, self.source, self.line, self.field = problem, source, line, field
+        self.expected, self.found, self.hint = expected, found, hint
+        where = source or ""
+        if line is not None:
+            where += f", line {line}" if where else f"line {line}"
+        if field is not None:
+            where += f", field {field!r}" if where else f"field {field!r}"
+        text = f"{where}: {problem}" if where else problem
+        if expected is not None:
+            text += f"; expected {expected}"
+        if found is not None:
+            text += f", found {found if len(found) <= 80 else found[:77] + '...'}"
+        if hint is not None:
+            text += f" ({hint})"
+        super().__init__(text)
+
+
+class LabelSpecError(DataError):
+    """Which columns are labels could not be told; the message says how to name them."""
+
+
+class ConfigError(StreamMLError):
+    """A configuration file, `--set` override or parameter is wrong."""
