@@ -1,0 +1,41 @@
+"""Arrays that carry learner state: growing them by doubling, and naming them for a flat mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["capacity", "grown", "load_tuple", "tuple_arrays"]
+
+T = TypeVar("T", bound=tuple)
+
+
+def capacity(needed: int, current: int) -> int:
+    """Room to hold `needed`: exactly that at first, half as much again whenever it must grow later.
+
+    >>> capacity(14, 0), capacity(10, 14), capacity(15, 14)
+    (14, 14, 21)
+    """
+    if needed <= current:
+        return current
+    return needed if current == 0 else max(needed, current + current // 2)
+
+
+def grown(array: NDArray, shape: tuple[int, ...], fill: float = 0.0) -> NDArray[Any]:
+    """A copy of `array` enlarged to `shape`, the new places holding `fill`."""
+    out = np.full(shape, fill, dtype=array.dtype)
+    out[tuple(slice(0, min(a, b)) for a, b in zip(array.shape, shape, strict=True))] = array
+    return out
+
+
+def tuple_arrays(state: Any) -> dict[str, NDArray]:
+    """The arrays of a NamedTuple by field name."""
+    return dict(zip(state._fields, state, strict=True))
+
+
+def load_tuple(kind: type[T], state: Mapping[str, NDArray], prefix: str) -> T:
+    """A NamedTuple of array copies taken from a flat mapping."""
+    return kind(*(np.array(state[prefix + name], order="C") for name in kind._fields))  # type: ignore[attr-defined]

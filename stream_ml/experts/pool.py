@@ -1,0 +1,155 @@
+"""The root experts: kept per label for the whole stream, so that they survive every restructuring of the clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.experts import _kernels as k
+from stream_ml.experts.design import Design
+from stream_ml.streams.batch import Batch
+
+__all__ = ["ROOT_EXPERTS", "ExpertPool"]
+
+ROOT_EXPERTS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", "prior", "naive_bayes")
+"""Names of the root experts, in the order of their slots."""
+
+LINEAR_RATES = (0.5, 0.3, 6.0, 10.0)
+ADAPTIVE = (True, True, False, False)
+FIRST_SQUARES_ADAPTIVE = 1e-2
+FIRST_SQUARES = 1.0
+
+
+class ExpertPool:
+    """Linear models, naive Bayes and a fading prior for every label, in one pass over the non-zeros of a row.
+
+    Four logistic regressions (standardised rows and rows of unit length, each with steps per weight and per label),
+    because no one of them is best on dense, sparse, short and long streams alike; stacking weighs them.
+
+    Parameters
+    ----------
+    sparse
+        Whether absent features are zeros (see `Schema`).
+    prior_fading
+        Factor per learned instance on the prior's counts.
+    """
+
+    def __init__(self, *, sparse: bool, prior_fading: float = 0.999) -> None:
+        self.prior_fading = prior_fading
+        self.n_labels = 0
+        self.design = Design(sparse=sparse)
+        self.linear = [_grow_linear(None, 0, 0, adaptive) for adaptive in ADAPTIVE]
+        self.prior = k.PriorState(np.zeros(0), np.zeros(1))
+        self.bayes = _grow_bayes(None, 0, 0)
+        self._buffer = np.zeros(0, dtype=np.float32)
+
+    @property
+    def n_experts(self) -> int:
+        """Number of slots that `process` fills."""
+        return len(ROOT_EXPERTS)
+
+    def grow(self, arities: NDArray[np.int32], n_labels: int) -> None:
+        """Make room for the features (`arities` of all of them, see `Schema.arities`) and labels known by now."""
+        self.design.grow(arities)
+        self.n_labels = max(self.n_labels, n_labels)
+        d = capacity(self.design.n_columns, len(self.bayes.column_count))
+        m = capacity(self.n_labels, len(self.prior.counts))
+        if d == len(self.bayes.column_count) and m == len(self.prior.counts):
+            return
+        self.linear = [
+            _grow_linear(state, d, m, adaptive) for state, adaptive in zip(self.linear, ADAPTIVE, strict=True)
+        ]
+        self.prior = k.PriorState(grown(self.prior.counts, (m,)), self.prior.weight)
+        self.bayes = _grow_bayes(self.bayes, d, m)
+        self._buffer = np.zeros(m, dtype=np.float32)
+
+    def process(self, block: Batch, logits: NDArray[np.float32]) -> None:
+        """Predict, then learn each row (as its mode says); log-odds go to `logits` (rows, experts, labels)."""
+        rows = self.design.rows(block)
+        y, mode, n = (block.y_indptr, block.y_indices), block.mode, self.n_labels
+        for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
+            values = rows.unit if slot % 2 else rows.standard
+            k.linear_block(
+                state, rows.indptr, rows.indices, values, *y, mode, n, rate, adaptive, self._buffer, logits[:, slot]
+            )
+        k.prior_block(self.prior, *y, mode, n, self.prior_fading, logits[:, 4])
+        k.naive_bayes_block(
+            self.bayes,
+            rows.indptr,
+            rows.indices,
+            rows.values,
+            *y,
+            mode,
+            self.design.centred,
+            n,
+            self._buffer,
+            logits[:, 5],
+        )
+
+    def forget(self, labels: NDArray[np.int32], keep: float) -> None:
+        """After a drift of `labels`: keep the share `keep` of the evidence that slows their learning down.
+
+        Weights stay (the old concept is the best start for the new one); steps become long again, and counts light.
+        """
+        for state in self.linear:
+            state.label_squares[labels] = np.maximum(state.label_squares[labels] * keep, FIRST_SQUARES_ADAPTIVE)
+            if len(state.squares):
+                state.squares[:, labels] = np.maximum(state.squares[:, labels] * keep, FIRST_SQUARES_ADAPTIVE)
+
+    def memory_usage(self) -> dict[str, int]:
+        """Bytes by expert."""
+        usage = {name: sum(a.nbytes for a in s) for name, s in zip(ROOT_EXPERTS, self.linear, strict=False)}
+        usage["prior"] = sum(a.nbytes for a in self.prior)
+        usage["naive_bayes"] = sum(a.nbytes for a in self.bayes)
+        usage["design"] = self.design.nbytes
+        return usage
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """The whole state as a flat mapping; arrays are the live ones, copy them to keep them."""
+        state = {f"linear.{i}.{name}": a for i, s in enumerate(self.linear) for name, a in tuple_arrays(s).items()}
+        state |= {f"prior.{name}": a for name, a in tuple_arrays(self.prior).items()}
+        state |= {f"naive_bayes.{name}": a for name, a in tuple_arrays(self.bayes).items()}
+        state |= {f"design.{name}": a for name, a in self.design.state_dict().items()}
+        state["n_labels"] = np.array([self.n_labels], dtype=np.int64)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave (arrays are copied)."""
+        self.design.load_state_dict({n[7:]: a for n, a in state.items() if n.startswith("design.")})
+        self.linear = [load_tuple(k.LinearState, state, f"linear.{i}.") for i in range(len(ADAPTIVE))]
+        self.prior = load_tuple(k.PriorState, state, "prior.")
+        self.bayes = load_tuple(k.BayesState, state, "naive_bayes.")
+        self.n_labels = int(state["n_labels"][0])
+        self._buffer = np.zeros(len(self.prior.counts), dtype=np.float32)
+
+
+def _grow_linear(old: k.LinearState | None, d: int, m: int, adaptive: bool) -> k.LinearState:
+    """A linear expert with room for `d` columns and `m` labels, holding what `old` held."""
+    first = FIRST_SQUARES_ADAPTIVE if adaptive else FIRST_SQUARES
+    if old is None:
+        one, two = np.zeros(0, dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
+        old = k.LinearState(two, two, one, one)
+    return k.LinearState(
+        grown(old.weights, (d, m)),
+        grown(old.squares, (d if adaptive else 0, m), first),
+        grown(old.bias, (m,)),
+        grown(old.label_squares, (m,), first),
+    )
+
+
+def _grow_bayes(old: k.BayesState | None, d: int, m: int) -> k.BayesState:
+    """Naive Bayes with room for `d` columns and `m` labels, holding what `old` held."""
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("column_count", "column_mean", "column_squares"), (d,))
+    shapes |= dict.fromkeys(("counts", "mean", "squares", "quadratic", "linear", "constant"), (d, m))
+    shapes |= {"label_count": (m,), "label_mass": (m,), "totals": (2,)}
+    shapes |= dict.fromkeys(("refresh_at", "centre", "scale"), (d,))
+    arrays: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        dtype = np.float32 if name in {"centre", "scale", "quadratic", "linear", "constant"} else np.float64
+        array = np.zeros((0,) * len(shape), dtype=dtype) if old is None else getattr(old, name)
+        arrays[name] = grown(array, shape)
+    return k.BayesState(**arrays)
