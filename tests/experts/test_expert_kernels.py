@@ -1,0 +1,175 @@
+"""The compiled experts agree with their plain-Python twins."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import experts as twin
+from streams_strategy import label_sets, row_lists, small_streams
+
+from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking, decide
+from stream_ml.experts.design import Design
+from stream_ml.experts.pool import ADAPTIVE, FIRST_SQUARES, FIRST_SQUARES_ADAPTIVE, LINEAR_RATES
+
+# log-odds are float32 sums of float32 products; the twins use float64
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-3}
+quick = settings(deadline=None, derandomize=True, max_examples=60)
+
+
+def design(batch):
+    d = Design(sparse=batch.schema.sparse)
+    d.grow(batch.schema.arities())
+    return d, d.rows(batch)
+
+
+def pool_logits(batch):
+    pool = ExpertPool(sparse=batch.schema.sparse)
+    pool.grow(batch.schema.arities(), batch.n_labels)
+    out = np.zeros((len(batch), len(ROOT_EXPERTS), batch.n_labels), dtype=np.float32)
+    pool.process(batch, out)
+    return out
+
+
+@quick
+@given(small_streams())
+def test_design_rows(batch):
+    _, rows = design(batch)
+    expected = twin.design_rows(
+        row_lists(batch), batch.mode.tolist(), batch.schema.arities().tolist(), batch.schema.sparse
+    )
+    flat = [cell for row in expected for cell in row]
+    assert rows.indptr.tolist() == np.cumsum([0] + [len(row) for row in expected]).tolist()
+    n = len(flat)
+    assert rows.indices[:n].tolist() == [c for c, *_ in flat]
+    for i, got in enumerate((rows.values, rows.standard, rows.unit), start=1):
+        np.testing.assert_allclose(got[:n], [cell[i] for cell in flat], rtol=1e-4, atol=1e-4)
+
+
+@quick
+@given(small_streams())
+def test_linear_block(batch):
+    _, rows = design(batch)
+    logits = pool_logits(batch)
+    bounds = list(zip(rows.indptr[:-1], rows.indptr[1:], strict=True))
+    for slot in range(4):
+        values = rows.unit if slot % 2 else rows.standard
+        cells = [list(zip(rows.indices[a:b].tolist(), values[a:b].tolist(), strict=True)) for a, b in bounds]
+        first = FIRST_SQUARES_ADAPTIVE if ADAPTIVE[slot] else FIRST_SQUARES
+        expected = twin.linear_block(
+            cells, label_sets(batch), batch.mode, batch.n_labels, LINEAR_RATES[slot], ADAPTIVE[slot], first
+        )
+        np.testing.assert_allclose(logits[:, slot], expected, **TOLERANCE)
+
+
+@quick
+@given(small_streams())
+def test_prior_block(batch):
+    expected = twin.prior_block(label_sets(batch), batch.mode, batch.n_labels, 0.999)
+    np.testing.assert_allclose(pool_logits(batch)[:, 4], expected, rtol=1e-5, atol=1e-5)
+
+
+@quick
+@given(small_streams(max_rows=40))
+def test_naive_bayes_block(batch):
+    """Also covers `_learn_bayes`, `_presence_odds` and `_refresh_gaussian`."""
+    d, rows = design(batch)
+    bounds = list(zip(rows.indptr[:-1], rows.indptr[1:], strict=True))
+    cells = [dict(zip(rows.indices[a:b].tolist(), rows.values[a:b].tolist(), strict=True)) for a, b in bounds]
+    expected = twin.naive_bayes_block(cells, label_sets(batch), batch.mode, batch.n_labels, d.centred)
+    np.testing.assert_allclose(pool_logits(batch)[:, 5], expected, **TOLERANCE)
+
+
+@quick
+@given(small_streams(), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
+def test_stack_block(batch, shared_rate, own_rate):
+    logits = pool_logits(batch)
+    first = [0.2] * len(ROOT_EXPERTS)
+    stacking = Stacking(first, shared_rate=shared_rate, own_rate=own_rate)
+    stacking.grow(batch.n_labels)
+    got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode)
+    expected = twin.stack_block(logits.tolist(), label_sets(batch), batch.mode, first, shared_rate, own_rate)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@quick
+@given(st.integers(0, 8), st.integers(0, 6), st.integers(0, 2**32 - 1))
+def test_decide_block(rows, n_labels, seed):
+    rng = np.random.default_rng(seed)
+    p = np.round(rng.random((rows, n_labels)) * 0.6, 1).astype(np.float32)
+    mode = rng.integers(1, 4, rows).astype(np.uint8)
+    indptr, indices = decide(p, mode)
+    got = [indices[a:b].tolist() for a, b in zip(indptr[:-1], indptr[1:], strict=True)]
+    assert got == twin.decide_block([[float(v) for v in row] for row in p], mode, 0.4, 0.2)
+
+
+@quick
+@given(small_streams(max_rows=50), st.integers(1, 49))
+def test_cut_anywhere_and_resume(batch, cut):
+    """Two blocks equal one; a saved and loaded pool and stacking go on as if nothing had happened."""
+    cut = min(cut, len(batch))
+    whole = pool_logits(batch)
+    pool = ExpertPool(sparse=batch.schema.sparse)
+    pool.grow(batch.schema.arities(), batch.n_labels)
+    stacking = Stacking([0.2] * len(ROOT_EXPERTS))
+    stacking.grow(batch.n_labels)
+    expected = stacking.process(whole, batch.y_indptr, batch.y_indices, batch.mode)
+    stacking = Stacking([0.2] * len(ROOT_EXPERTS))
+    stacking.grow(batch.n_labels)
+    parts = []
+    for a, b in ((0, cut), (cut, len(batch))):
+        block = batch.rows(a, b)
+        out = np.zeros((len(block), len(ROOT_EXPERTS), batch.n_labels), dtype=np.float32)
+        pool.process(block, out)
+        parts.append(stacking.process(out, block.y_indptr, block.y_indices, block.mode))
+        revived, restacked = ExpertPool(sparse=batch.schema.sparse), Stacking([0.2] * len(ROOT_EXPERTS))
+        revived.load_state_dict({n: a.copy() for n, a in pool.state_dict().items()})
+        restacked.load_state_dict({n: a.copy() for n, a in stacking.state_dict().items()})
+        pool, stacking = revived, restacked
+    np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_growing_changes_nothing():
+    """A pool that is given room for features and labels late predicts what one with room from the start predicts."""
+    rng = np.random.default_rng(0)
+    from stream_ml.streams import Batch, Feature, Schema
+
+    schema = Schema([Feature(f"f{j}") for j in range(4)], ["a", "b", "c"], sparse=True)
+    x = rng.normal(size=(40, 4)) * (rng.random((40, 4)) < 0.5)
+    x[:20, 2:] = 0
+    y = rng.random((40, 3)) < 0.4
+    y[:20, 2] = False
+    batch = Batch.from_dense(schema, x, y)
+    whole = pool_logits(batch)
+    pool = ExpertPool(sparse=True)
+    pool.grow(schema.arities(2), 3)
+    first = np.zeros((20, 6, 3), dtype=np.float32)
+    pool.process(batch.rows(0, 20), first)
+    pool.grow(schema.arities(), 3)
+    second = np.zeros((20, 6, 3), dtype=np.float32)
+    pool.process(batch.rows(20, 40), second)
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole)
+
+
+def test_forgetting_lengthens_steps():
+    """After a drift a forgetting pool turns around sooner."""
+    from stream_ml.streams import Batch, Feature, Schema
+
+    rng = np.random.default_rng(1)
+    schema = Schema([Feature("a"), Feature("b")], ["y"])
+    x = rng.normal(size=(1200, 2))
+    y = x[:, :1] > 0
+    y[1000:] = ~y[1000:]
+    batch = Batch.from_dense(schema, x, y)
+    losses = []
+    for forget in (False, True):
+        pool = ExpertPool(sparse=False)
+        pool.grow(schema.arities(), 1)
+        out = np.zeros((1000, 6, 1), dtype=np.float32)
+        pool.process(batch.rows(0, 1000), out)
+        if forget:
+            pool.forget(np.array([0], dtype=np.int32), 0.05)
+        out = np.zeros((200, 6, 1), dtype=np.float32)
+        pool.process(batch.rows(1000, 1200), out)
+        losses.append(np.mean((out[:, :4, 0] > 0) != y[1000:]))
+    assert losses[1] < losses[0] - 0.1

@@ -1,0 +1,219 @@
+"""Plain-Python twins of `stream_ml.experts._kernels`: one instance at a time, dicts and lists, float64 throughout."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+
+def sigmoid(z):
+    return 1.0 / (1.0 + math.exp(-z))
+
+
+def clip(z, bound=8.0):
+    return max(-bound, min(bound, z))
+
+
+def design_rows(rows, modes, arities, sparse):
+    """`rows`: lists of (feature, value). Returns per row a list of (column, raw, standardised, unit)."""
+    start, column_of = 0, []
+    for arity in arities:
+        column_of.append(start)
+        start += arity if arity > 2 else 1
+    seen = defaultdict(list)  # column -> learned values
+    result = []
+    for row, mode in zip(rows, modes, strict=True):
+        cells = []
+        for feature, value in row:
+            if math.isnan(value):
+                continue
+            column, arity = column_of[feature], arities[feature]
+            if arity > 2:
+                if value >= arity:
+                    continue
+                column, value = column + int(value), 1.0
+            past = seen[column]
+            standard = 0.0
+            if not sparse and arity <= 2:
+                mean = sum(past) / len(past) if past else 0.0
+                variance = sum((v - mean) ** 2 for v in past) / len(past) if past else 0.0
+                if variance > 0:
+                    standard = (value - mean) / math.sqrt(variance)
+            elif any(past):
+                standard = value / math.sqrt(sum(v * v for v in past) / len(past))
+            elif value:
+                standard = math.copysign(1.0, value)
+            cells.append((column, value, clip(standard, 5.0)))
+        norm = math.sqrt(sum(s * s for _, _, s in cells)) or 1.0
+        result.append([(c, v, s, s / norm) for c, v, s in cells])
+        if mode & 2:
+            for column, value, _ in cells:
+                seen[column].append(value)
+    return result
+
+
+def linear_block(rows, labels, modes, n_labels, rate, adaptive, first_squares):
+    """`rows`: lists of (column, value). Returns log-odds per row."""
+    weights = [defaultdict(float) for _ in range(n_labels)]
+    squares = [defaultdict(lambda: first_squares) for _ in range(n_labels)]
+    bias, label_squares = [0.0] * n_labels, [first_squares] * n_labels
+    result = []
+    for row, positive, mode in zip(rows, labels, modes, strict=True):
+        z = [clip(bias[m] + sum(weights[m][c] * v for c, v in row)) for m in range(n_labels)]
+        result.append(z)
+        if not mode & 2:
+            continue
+        length = sum(v * v for _, v in row)
+        for m in range(n_labels):
+            error = sigmoid(z[m]) - (m in positive)
+            label_squares[m] += error**2
+            step = error / math.sqrt(label_squares[m])
+            if adaptive:
+                bias[m] -= rate * step
+            else:
+                bias[m] -= rate / (1 + length) * step
+            for c, v in row:
+                if adaptive:
+                    squares[m][c] += (error * v) ** 2
+                    weights[m][c] -= rate / max(1.0, math.sqrt(length)) * error * v / math.sqrt(squares[m][c])
+                else:
+                    weights[m][c] -= rate / (1 + length) * step * v
+    return result
+
+
+def prior_block(labels, modes, n_labels, fading):
+    learned, result = [], []
+    for positive, mode in zip(labels, modes, strict=True):
+        weight = sum(fading**age for age in range(len(learned)))
+        row = []
+        for m in range(n_labels):
+            count = sum(fading**age for age, past in enumerate(reversed(learned)) if m in past)
+            p = min(0.999, (count + 0.1) / (weight + 1.0))
+            row.append(max(-8.0, math.log(p / (1 - p))))
+        result.append(row)
+        if mode & 2:
+            learned.append(positive)
+    return result
+
+
+def _presence_odds(past, column, label):
+    """`past`: learned (row, positive set) pairs of presence columns."""
+    mass = sum(len(row) for row, _ in past)
+    label_mass = sum(len(row) for row, positive in past if label in positive)
+    have = sum(column in row for row, _ in past)
+    both = sum(column in row for row, positive in past if label in positive)
+    share = 4.0 * (have + 1) / (mass + 1)
+    return math.log(((both + share / 2) / (label_mass + 2)) / ((have - both + share / 2) / (mass - label_mass + 2)))
+
+
+def _refresh_gaussian(values, positives):
+    """Centre, scale and (a, b, c) of the log-odds of one numeric column, from all learned (value, is positive)."""
+    mean = sum(values) / len(values)
+    variance = sum((v - mean) ** 2 for v in values) / len(values)
+    if variance <= 0:
+        return None
+    sd = math.sqrt(variance)
+    groups = ([], [])
+    for value, positive in zip(values, positives, strict=True):
+        groups[positive].append((value - mean) / sd)
+    if not groups[0] or not groups[1]:
+        return mean, 1 / sd, (0.0, 0.0, 0.0)
+    shrunk = []
+    for group in groups:
+        m = sum(group) / len(group)
+        spread = sum((v - m) ** 2 for v in group)
+        shrunk.append((sum(group) / (len(group) + 5.0), (spread + 5.0) / (len(group) + 5.0)))
+    (m0, v0), (m1, v1) = shrunk
+    c = 0.5 * (m0 * m0 / v0 - m1 * m1 / v1 + math.log(v0 / v1))
+    return mean, 1 / sd, (0.5 / v0 - 0.5 / v1, m1 / v1 - m0 / v0, c)
+
+
+class _Bayes:
+    """Coefficients as of their last refresh, made anew from the whole past each time."""
+
+    def __init__(self, n_labels, centred):
+        self.n_labels, self.centred = n_labels, centred
+        self.past = []  # (row dict, positive set)
+        self.due = defaultdict(float)
+        self.odds = defaultdict(float)  # (column, label) -> log-odds of presence
+        self.gauss = {}  # (column, label) -> centre, scale, (a, b, c)
+
+    def score(self, row, label):
+        z = 0.0
+        for column, value in row.items():
+            if self.centred[column]:
+                if (column, label) in self.gauss:
+                    centre, scale, (a, b, c) = self.gauss[column, label]
+                    u = clip((value - centre) * scale, 5.0)
+                    z += (a * u + b) * u + c
+            elif value:
+                z += self.odds[column, label]
+        count = sum(label in positive for _, positive in self.past)
+        prior = math.log((count + 0.5) / (len(self.past) - count + 0.5))
+        return clip(prior + z / math.sqrt(max(1, len(row))))
+
+    def learn(self, row, positive):
+        self._learn_bayes(row, positive)
+
+    def _learn_bayes(self, row, positive):
+        self.past.append((row, positive))
+        presence = [({c for c, v in r.items() if v and not self.centred[c]}, p) for r, p in self.past]
+        for column in row:
+            with_column = [(r[column], p) for r, p in self.past if column in r and (self.centred[column] or r[column])]
+            due = len(with_column) >= self.due[column]
+            if due:
+                self.due[column] = len(with_column) * 1.1 + 1.0
+            for label in range(self.n_labels):
+                if not self.centred[column]:
+                    if due or label in positive:
+                        self.odds[column, label] = _presence_odds(presence, column, label)
+                elif due:
+                    fit = _refresh_gaussian([v for v, _ in with_column], [label in p for _, p in with_column])
+                    if fit is not None:
+                        self.gauss[column, label] = fit
+
+
+def naive_bayes_block(rows, labels, modes, n_labels, centred):
+    """`rows`: dicts column -> value."""
+    model, result = _Bayes(n_labels, centred), []
+    for row, positive, mode in zip(rows, labels, modes, strict=True):
+        result.append([model.score(row, label) for label in range(n_labels)])
+        if mode & 2:
+            model.learn(row, positive)
+    return result
+
+
+def stack_block(logits, labels, modes, first_weights, shared_rate, own_rate, first_squares=1.0):
+    """`logits`: rows x experts x labels."""
+    n_labels, n = len(logits[0][0]), len(first_weights)
+    shared, shared_squares = [*first_weights, 0.0], [first_squares] * (n + 1)
+    own = [[0.0] * n_labels for _ in range(n + 1)]
+    own_squares = [[first_squares] * n_labels for _ in range(n + 1)]
+    result = []
+    for row, positive, mode in zip(logits, labels, modes, strict=True):
+        inputs = [*row, [1.0] * n_labels]
+        p = [
+            sigmoid(clip(sum((shared[e] + own[e][m]) * inputs[e][m] for e in range(n + 1)), 10.0))
+            for m in range(n_labels)
+        ]
+        result.append(p)
+        if not mode & 2:
+            continue
+        for e in range(n + 1):
+            gradients = [(p[m] - (m in positive)) * inputs[e][m] for m in range(n_labels)]
+            for m, gradient in enumerate(gradients):
+                own_squares[e][m] += gradient**2
+                own[e][m] -= own_rate * gradient / math.sqrt(own_squares[e][m])
+            shared_squares[e] += sum(gradients) ** 2
+            shared[e] -= shared_rate * sum(gradients) / math.sqrt(shared_squares[e])
+    return result
+
+
+def decide_block(probabilities, modes, threshold, fallback):
+    result = []
+    for row, mode in zip(probabilities, modes, strict=True):
+        chosen = [m for m, p in enumerate(row) if p >= threshold]
+        if not chosen and row and max(row) >= fallback:
+            chosen = [row.index(max(row))]
+        result.append(chosen if mode & 1 else [])
+    return result
