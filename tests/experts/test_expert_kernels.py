@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,7 +101,7 @@ def test_decide_block(rows, n_labels, seed):
     p = np.round(rng.random((rows, n_labels)) * 0.6, 1).astype(np.float32)
     mode = rng.integers(1, 4, rows).astype(np.uint8)
     indptr, indices = decide(p, mode)
-    got = [indices[a:b].tolist() for a, b in zip(indptr[:-1], indptr[1:], strict=True)]
+    got = [indices[a:b].tolist() for a, b in pairwise(indptr)]
     assert got == twin.decide_block([[float(v) for v in row] for row in p], mode, 0.4, 0.2)
 
 
