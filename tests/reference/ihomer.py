@@ -1,0 +1,41 @@
+"""Plain-Python twins of `stream_ml.ihomer._kernels`."""
+
+from __future__ import annotations
+
+
+def route_labels(labels, slot_of, position_of, n_slots):
+    """Per cluster, per row: the positions of the row's labels in the cluster."""
+    return [[[position_of[m] for m in row if slot_of[m] == slot] for row in labels] for slot in range(n_slots)]
+
+
+def scatter_logits(part, labels, out):
+    """`part`: rows x experts x cluster labels; `out`: rows x experts x all labels, changed."""
+    for row, experts in enumerate(part):
+        for e, values in enumerate(experts):
+            for label, value in zip(labels, values, strict=True):
+                out[row][e][label] = value
+
+
+def cluster_losses(probabilities, labels, modes, slot_of, n_slots):
+    result = []
+    for p, positive, mode in zip(probabilities, labels, modes, strict=True):
+        row = []
+        for group in [*([m for m in range(len(p)) if slot_of[m] == s] for s in range(n_slots)), range(len(p))]:
+            y = [float(m in positive) for m in group]
+            q = [float(p[m]) for m in group]
+            error = sum(abs(a - b) for a, b in zip(q, y, strict=True))
+            row.append(error / (1.0 + sum(max(a, b) for a, b in zip(q, y, strict=True))) if mode & 2 else -1.0)
+        result.append(row)
+    return result
+
+
+def watch_losses(losses, detectors):
+    """`detectors`: per column a (warning, drift) pair of detectors with `update(value) -> +1, 0, -1`."""
+    found = []
+    for r, row in enumerate(losses):
+        for c, loss in enumerate(row):
+            if loss >= 0:
+                for kind, detector in enumerate(detectors[c], start=1):
+                    if detector.update(loss) > 0:
+                        found.append((r, c, kind))
+    return found
