@@ -1,0 +1,63 @@
+"""What happened to the structure of a model, and why."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["EVENT_KINDS", "Event"]
+
+EVENT_KINDS = (
+    "warning",
+    "drift",
+    "split",
+    "merge",
+    "join",
+    "swap",
+    "drop",
+    "restructure",
+    "tree_split",
+    "tree_warning",
+    "tree_drift",
+    "tree_swap",
+    "tree_drop",
+    "tree_memory",
+)
+"""`split`, `merge`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the whole;
+`restructure` says that the partition was opened anew; those with `tree_` happen inside one tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes
+    ----------
+    kind
+        One of `EVENT_KINDS`.
+    instance
+        Instances learned when it was decided.
+    scope
+        `global`, `cluster` or `tree`.
+    where
+        The cluster's id or ids; empty for a global event.
+    reason
+        The statistics that led to it.
+    changed
+        What is different now.
+    """
+
+    kind: str
+    instance: int
+    scope: str
+    where: str = ""
+    reason: dict[str, Any] = field(default_factory=dict)
+    changed: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form.
+
+        >>> Event("drift", 1200, "global", reason={"mean": 0.4}).to_dict()["reason"]
+        {'mean': 0.4}
+        """
+        return asdict(self)
