@@ -1,0 +1,96 @@
+"""What any learner must beat: the last label set, and the most frequent one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+
+__all__ = ["MajorityLabelset", "NoChange"]
+
+EMPTY = np.zeros(0, dtype=np.int32)
+
+
+class NoChange:
+    """Predicts the label set learned last.
+
+    On streams whose neighbours resemble each other it is hard to beat (Žliobaitė, Bifet, Read, Pfahringer: Evaluation
+    methods and decision theory for classification of streaming data with temporal dependence, Machine Learning 2015).
+    """
+
+    def __init__(self) -> None:
+        self._last = EMPTY
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """It has none."""
+        return {}
+
+    def test_then_train(self, batch: Batch) -> Predictions:
+        """For each row with PREDICT the label set of the last row before it that had LEARN."""
+        source = np.where(batch.mode & LEARN, np.arange(1, len(batch) + 1), 0)
+        before = np.concatenate([[0], np.maximum.accumulate(source)])
+        indptr = np.concatenate([[0], batch.y_indptr + len(self._last)])
+        predictions = _copy_sets(before[:-1], indptr, np.concatenate([self._last, batch.y_indices]), batch.mode)
+        if len(batch) and before[-1]:
+            row = int(before[-1]) - 1
+            self._last = batch.y_indices[batch.y_indptr[row] : batch.y_indptr[row + 1]].copy()
+        return predictions
+
+
+class MajorityLabelset:
+    """Predicts the label set that was learned most often so far; of equals, the one that got there first.
+
+    Parameters
+    ----------
+    max_sets
+        Label sets counted at once. When twice as many have been met, the least frequent (of equals, the newest) are
+        dropped, so memory is bounded on streams that never repeat themselves.
+    """
+
+    def __init__(self, max_sets: int = 100_000) -> None:
+        self.max_sets = max_sets
+        self._counts: dict[bytes, int] = {}
+        self._best = EMPTY.tobytes()
+        self._best_count = 0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its settings."""
+        return {"max_sets": self.max_sets}
+
+    def test_then_train(self, batch: Batch) -> Predictions:
+        """For each row with PREDICT the majority label set of all rows before it that had LEARN."""
+        sets, which = [self._best], np.empty(len(batch), dtype=np.int64)
+        data, starts, counts = batch.y_indices.tobytes(), (batch.y_indptr * 4).tolist(), self._counts
+        for row, mode in enumerate(batch.mode.tolist()):
+            which[row] = len(sets) - 1
+            if not mode & LEARN:
+                continue
+            key = data[starts[row] : starts[row + 1]]
+            count = counts.get(key, 0) + 1
+            counts[key] = count
+            if count > self._best_count:
+                self._best_count = count
+                if key != self._best:
+                    self._best = key
+                    sets.append(key)
+            if len(counts) > 2 * self.max_sets:
+                kept = sorted(counts.items(), key=lambda item: -item[1])[: self.max_sets]
+                counts = self._counts = dict(kept)
+        indptr = np.concatenate([[0], np.cumsum([len(s) // 4 for s in sets])])
+        return _copy_sets(which, indptr, np.frombuffer(b"".join(sets), dtype=np.int32), batch.mode)
+
+
+def _copy_sets(
+    which: NDArray[np.int64], indptr: NDArray[np.int64], indices: NDArray[np.int32], mode: NDArray[np.uint8]
+) -> Predictions:
+    """Row r predicts set `which[r]` of the CSR `indptr`, `indices`, if it has PREDICT."""
+    sizes = np.where(mode & PREDICT, indptr[which + 1] - indptr[which], 0)
+    out = np.zeros(len(which) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=out[1:])
+    places = np.arange(out[-1]) - np.repeat(out[:-1], sizes) + np.repeat(indptr[which], sizes)
+    return Predictions(out, indices[places].astype(np.int32))

@@ -1,0 +1,21 @@
+"""Plain-Python twin of `stream_ml.evaluation._kernels`."""
+
+from __future__ import annotations
+
+
+def score_rows(truths, predictions, n_labels, fading=1.0):
+    """Tallies over pairs of label sets, a row counting `fading ** age`: (counts per label, sums)."""
+    counts = [[0.0] * n_labels for _ in range(3)]
+    sums = [0.0] * 6
+    for age, (y, z) in enumerate(zip(reversed(truths), reversed(predictions), strict=True)):
+        w = fading**age
+        for m in range(n_labels):
+            counts[0][m] += w * (m in y and m in z)
+            counts[1][m] += w * (m not in y and m in z)
+            counts[2][m] += w * (m in y and m not in z)
+        both, either = len(y & z), len(y | z)
+        row = [1, y == z, either - both, 1, 1, len(y)]
+        if either:
+            row[3], row[4] = 2 * both / (len(y) + len(z)), both / either
+        sums = [s + w * r for s, r in zip(sums, row, strict=True)]
+    return counts, sums
