@@ -1,0 +1,208 @@
+"""What an active leaf observes: class-conditional statistics per feature and label, and the naive Bayes read from them.
+
+Statistics are kept for the rows with a label and for all rows; those of the rows without it are the difference, so both
+class-conditional Gaussians are exact while a row costs (features stored) x (1 + positive labels).
+"""
+
+from __future__ import annotations
+
+import math
+
+from stream_ml.jit import kernel
+
+__all__ = ["add_value", "naive_bayes_scores", "observe_row", "prepare_naive_bayes", "rest_of"]
+
+NB_PRIOR_ROWS = 2.0
+"""Weight, in rows, of what all labels share when a class has few rows."""
+
+
+@kernel
+def add_value(cells, at, column, value):
+    """Welford's update of the (n, mean, sum of squared deviations) that start at cell `at`."""
+    n = cells[at, column] + 1.0
+    delta = value - cells[at + 1, column]
+    mean = cells[at + 1, column] + delta / n
+    cells[at, column] = n
+    cells[at + 1, column] = mean
+    cells[at + 2, column] += delta * (value - mean)
+
+
+@kernel
+def rest_of(n, mean, m2, n_part, mean_part, m2_part):
+    """(n, mean, sum of squared deviations) of all rows but those of the part (Chan et al. 1983, backwards)."""
+    n_rest = n - n_part
+    if n_rest <= 0.0:
+        return 0.0, 0.0, 0.0
+    if n_part <= 0.0:
+        return n_rest, mean, m2
+    mean_rest = mean + (mean - mean_part) * n_part / n_rest
+    gap = mean_part - mean_rest
+    m2_rest = m2 - m2_part - gap * gap * n_part * n_rest / n
+    return n_rest, mean_rest, max(m2_rest, 0.0)
+
+
+@kernel
+def observe_row(cells, low, high, table, sparse, missing_cells, indices, values, lo, hi, labels, y_lo, y_hi):
+    """Add one row to a leaf's `cells` (cells, labels + 1) and to its extremes `low`, `high` (features, 1 or 2).
+
+    Absent features add nothing: in sparse data zeros are derived from totals, in dense data they are missing. With
+    two columns the extremes are those of the rows without and with label 0.
+    """
+    total = cells.shape[1] - 1
+    side = 0
+    if low.shape[1] == 2:
+        for k in range(y_lo, y_hi):
+            if labels[k] == 0:
+                side = 1
+    for at in range(lo, hi):
+        feature = indices[at]
+        value = values[at]
+        cell = table.offsets[feature] + missing_cells
+        arity = table.arities[feature]
+        if not math.isfinite(value) or (arity > 0 and (value < 0 or value >= arity)):
+            if missing_cells > 0:
+                cells[cell - 1, total] += 1.0
+                for k in range(y_lo, y_hi):
+                    cells[cell - 1, labels[k]] += 1.0
+            continue
+        if sparse and value == 0.0:
+            continue
+        if arity > 0:
+            cell += int(value)
+            if sparse:
+                cell -= 1
+            cells[cell, total] += 1.0
+            for k in range(y_lo, y_hi):
+                cells[cell, labels[k]] += 1.0
+        else:
+            if value < low[feature, side]:
+                low[feature, side] = value
+            if value > high[feature, side]:
+                high[feature, side] = value
+            x = float(value)
+            add_value(cells, cell, total, x)
+            for k in range(y_lo, y_hi):
+                add_value(cells, cell, labels[k], x)
+
+
+@kernel
+def _log_ratio(count_in, rows_in, count_out, rows_out, share):
+    """log of P(value | label) / P(value | no label), both shrunk towards the value's overall `share`."""
+    k = NB_PRIOR_ROWS
+    return math.log((count_in + k * share) * (rows_out + k) / ((count_out + k * share) * (rows_in + k)))
+
+
+@kernel
+def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part, scale):
+    """Log-likelihood ratio of two Gaussians as a x^2 + b x + c of x - mean; both shrunk towards the common one."""
+    k = NB_PRIOR_ROWS
+    common = m2 / n
+    n_rest, mean_rest, m2_rest = rest_of(n, mean, m2, n_part, mean_part, m2_part)
+    centre_in = n_part * (mean_part - mean) / (n_part + k)
+    centre_out = n_rest * (mean_rest - mean) / (n_rest + k)
+    var_in = (m2_part + k * common) / (n_part + k)
+    var_out = (m2_rest + k * common) / (n_rest + k)
+    coefs[at, label] += scale * 0.5 * (1.0 / var_out - 1.0 / var_in)
+    coefs[at + 1, label] += scale * (centre_in / var_in - centre_out / var_out)
+    offset = math.log(var_out / var_in) + centre_out * centre_out / var_out - centre_in * centre_in / var_in
+    coefs[at + 2, label] += scale * 0.5 * offset
+
+
+@kernel
+def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base, scale):
+    """Write the naive Bayes log-likelihood ratios of a leaf as coefficients per cell and label.
+
+    A numeric value x adds `a d^2 + b d + c` with `d = x - center`, a nominal one the coefficient of its cell. In
+    sparse data being non-zero is an event of its own, the Gaussian is that of the non-zeros, and what all-zeros would
+    score is in `base`, so that a row adds its non-zeros only. Terms are multiplied by `scale`. A label without
+    positives here gets zeros.
+    """
+    total = cells.shape[1] - 1
+    for label in range(total):
+        base[label] = 0.0
+        for cell in range(len(coefs)):
+            coefs[cell, label] = 0.0
+    for feature in range(len(table.arities)):
+        cell = table.offsets[feature] + missing_cells
+        arity = table.arities[feature]
+        n_cells = table.offsets[feature + 1] - cell
+        known, stored = rows, 0.0
+        if arity > 0:
+            for v in range(n_cells):
+                stored += cells[cell + v, total]
+        else:
+            stored = cells[cell, total]
+            center[feature] = cells[cell + 1, total]
+        if stored == 0.0:
+            continue
+        missing = cells[cell - 1, total] if missing_cells > 0 else 0.0
+        known = rows - missing if sparse else stored
+        for label in range(total):
+            if positives[label] <= 0.0 or positives[label] >= rows:
+                continue
+            stored_in = 0.0
+            if arity > 0:
+                for v in range(n_cells):
+                    stored_in += cells[cell + v, label]
+            else:
+                stored_in = cells[cell, label]
+            missing_in = cells[cell - 1, label] if missing_cells > 0 else 0.0
+            known_in = positives[label] - missing_in if sparse else stored_in
+            known_out = known - known_in
+            absent = 0.0
+            if sparse:
+                zeros, zeros_in = known - stored, known_in - stored_in
+                absent = scale * _log_ratio(
+                    zeros_in, known_in, zeros - zeros_in, known_out, (zeros + 1.0) / (known + 2.0)
+                )
+                base[label] += absent
+            if arity > 0:
+                for v in range(n_cells):
+                    count, count_in = cells[cell + v, total], cells[cell + v, label]
+                    share = (count + 1.0) / (known + arity)
+                    ratio = _log_ratio(count_in, known_in, count - count_in, known_out, share)
+                    coefs[cell + v, label] = scale * ratio - absent
+                continue
+            if sparse:
+                share = (stored + 1.0) / (known + 2.0)
+                ratio = _log_ratio(stored_in, known_in, stored - stored_in, known_out, share)
+                coefs[cell + 2, label] = scale * ratio - absent
+            if cells[cell + 2, total] > 1e-12 * cells[cell, total] * cells[cell + 1, total] ** 2:
+                _gaussian_coefs(
+                    coefs,
+                    cell,
+                    label,
+                    cells[cell, total],
+                    cells[cell + 1, total],
+                    cells[cell + 2, total],
+                    cells[cell, label],
+                    cells[cell + 1, label],
+                    cells[cell + 2, label],
+                    scale,
+                )
+
+
+@kernel
+def naive_bayes_scores(coefs, center, base, table, sparse, missing_cells, indices, values, lo, hi, scores):
+    """Write `scores` (labels) float32: the naive Bayes log-likelihood ratio of a row, without the prior."""
+    n_labels = len(scores)
+    for label in range(n_labels):
+        scores[label] = base[label]
+    for at in range(lo, hi):
+        feature = indices[at]
+        value = values[at]
+        arity = table.arities[feature]
+        if not math.isfinite(value) or (sparse and value == 0.0) or (arity > 0 and (value < 0 or value >= arity)):
+            continue
+        cell = table.offsets[feature] + missing_cells
+        if arity > 0:
+            cell += int(value)
+            if sparse:
+                cell -= 1
+            for label in range(n_labels):
+                scores[label] += coefs[cell, label]
+        else:
+            d = value - center[feature]
+            d2 = d * d
+            for label in range(n_labels):
+                scores[label] += coefs[cell, label] * d2 + coefs[cell + 1, label] * d + coefs[cell + 2, label]
