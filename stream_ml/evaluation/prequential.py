@@ -1,0 +1,274 @@
+"""The prequential loop: every instance is predicted, scored, then learned, beside the baselines."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+import stream_ml
+from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
+from stream_ml.evaluation.metrics import Metrics
+from stream_ml.ihomer.events import Event
+from stream_ml.streams.batch import PREDICT, Batch, Predictions
+from stream_ml.streams.schema import Schema
+
+__all__ = ["Model", "Progress", "Result", "prequential"]
+
+COUNTED_EVENTS = ("drift", "warning", "split", "merge", "swap", "restructure")
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What the loop needs of a model. `clusters` and `drain_events` are read where a model has them."""
+
+    def test_then_train(self, batch: Batch) -> Predictions:
+        """Predict each row of the batch before learning it."""
+        ...
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All settings, JSON-ready."""
+        ...
+
+
+class Source(Protocol):
+    """What the loop needs of a stream: batches, and a name."""
+
+    name: str
+    schema: Schema
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a callback is told after every batch."""
+
+    n_rows: int
+    n_scored: int
+    seconds: float
+    window: dict[str, float]
+    overall: dict[str, float]
+    n_events: int
+
+
+@dataclass(slots=True)
+class Result:
+    """Outcome of a run.
+
+    Attributes
+    ----------
+    summary
+        The content of `summary.json`.
+    windows
+        One dict per window of scored instances: `instance` (rows scored at its end), the model's metrics, its fading
+        metrics with the prefix `fading_`, and the baselines' with `no_change_` and `majority_labelset_`.
+    events
+        All events in order.
+    """
+
+    summary: dict[str, Any]
+    windows: list[dict[str, float]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+class _Scored:
+    """A predictor with its tallies: overall, fading, and of the window under way."""
+
+    def __init__(self, model: Model, fading: float) -> None:
+        self.model = model
+        self.overall, self.faded, self.window = Metrics(), Metrics(fading=fading), Metrics()
+        self.seconds = 0.0
+
+    def predict(self, batch: Batch) -> Predictions:
+        start = time.perf_counter()
+        predictions = self.model.test_then_train(batch)
+        self.seconds += time.perf_counter() - start
+        return predictions
+
+    def score(self, batch: Batch, predictions: Predictions, rows: np.ndarray) -> None:
+        for metrics in (self.overall, self.faded, self.window):
+            metrics.update(batch, predictions, rows)
+
+
+def prequential(
+    stream: Source | Iterable[Batch],
+    model: Model,
+    *,
+    window: int = 1000,
+    fading: float = 0.999,
+    name: str | None = None,
+    on_batch: Callable[[Progress], None] | None = None,
+    on_predictions: Callable[[Batch, Predictions], None] | None = None,
+) -> Result:
+    """Run a model over a stream, beside the no-change and majority-labelset baselines.
+
+    Every row that is to be predicted and whose labels are known is scored, once, before it is learned.
+
+    Parameters
+    ----------
+    stream
+        Batches in order.
+    model
+        Anything with `test_then_train`; see `Model`.
+    window
+        Scored instances per window.
+    fading
+        Factor per scored instance of the fading metrics.
+    name
+        The model's name in the summary; by default that of its class.
+    on_batch, on_predictions
+        Called after each batch: with the progress; with the batch and what was predicted of it.
+
+    Raises
+    ------
+    ValueError
+        `window` below 1, or `fading` outside (0, 1].
+    KeyboardInterrupt
+        Never: an interrupted run gives the result so far, with `summary["interrupted"]` true.
+
+    Examples
+    --------
+    >>> from stream_ml.evaluation import MajorityLabelset
+    >>> from stream_ml.simulation import default_stream
+    >>> result = prequential(default_stream(n_instances=3000), MajorityLabelset(), window=1000)
+    >>> result.summary["n_scored"], len(result.windows), result.summary["model"]["name"]
+    (3000, 3, 'MajorityLabelset')
+    """
+    if window < 1 or not 0 < fading <= 1:
+        raise ValueError("window must be at least 1, fading in (0, 1]")
+    scored = {
+        "model": _Scored(model, fading),
+        "no_change": _Scored(NoChange(), fading),
+        "majority_labelset": _Scored(MajorityLabelset(), fading),
+    }
+    result = Result({})
+    state = _Run(scored, window, result)
+    began = time.perf_counter()
+    interrupted = False
+    try:
+        for batch in stream:
+            predictions = state.take(batch)
+            if on_predictions is not None:
+                on_predictions(batch, predictions)
+            if on_batch is not None:
+                on_batch(state.progress())
+    except KeyboardInterrupt:
+        interrupted = True
+    state.close_window()
+    result.summary = _summary(state, stream, model, name or type(model).__name__)
+    result.summary["wall_seconds"] = time.perf_counter() - began
+    result.summary["interrupted"] = interrupted
+    return result
+
+
+class _Run:
+    """Scores the model and the baselines batch by batch and closes windows where they end."""
+
+    def __init__(self, scored: dict[str, _Scored], window: int, result: Result) -> None:
+        self.scored, self.window, self.result = scored, window, result
+        self.n_rows = self.n_scored = self.n_learned = self.in_window = 0
+        self.last_window: dict[str, float] = {}
+        self.schema: Schema | None = None
+        self.n_labels = self.n_features = 0
+
+    def take(self, batch: Batch) -> Predictions:
+        """One batch through all predictors."""
+        predictions = {key: s.predict(batch) for key, s in self.scored.items()}
+        self.schema, self.n_labels, self.n_features = batch.schema, batch.n_labels, batch.n_features
+        self.n_rows += len(batch)
+        rows = np.flatnonzero((batch.mode & PREDICT).astype(bool) & batch.labelled)
+        start = 0
+        while start < len(rows):
+            part = rows[start : start + self.window - self.in_window]
+            for key, s in self.scored.items():
+                s.score(batch, predictions[key], part)
+            start += len(part)
+            self.n_scored += len(part)
+            self.in_window += len(part)
+            if self.in_window == self.window:
+                self.close_window()
+        model = self.scored["model"].model
+        if hasattr(model, "drain_events"):
+            self.result.events += model.drain_events()
+        return predictions["model"]
+
+    def close_window(self) -> None:
+        """Note the metrics of the window under way, unless it is empty."""
+        if not self.in_window:
+            return
+        row: dict[str, float] = {"instance": self.n_scored, "rows": self.in_window}
+        for key, s in self.scored.items():
+            prefix = "" if key == "model" else f"{key}_"
+            row |= {prefix + metric: value for metric, value in s.window.result().items()}
+            s.window.clear()
+        row |= {f"fading_{metric}": value for metric, value in self.scored["model"].faded.result().items()}
+        self.result.windows.append(row)
+        self.last_window, self.in_window = row, 0
+
+    def progress(self) -> Progress:
+        """Where the run is."""
+        model = self.scored["model"]
+        return Progress(
+            self.n_rows,
+            self.n_scored,
+            model.seconds,
+            model.faded.result(),
+            model.overall.result(),
+            len(self.result.events),
+        )
+
+
+def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
+    """The content of `summary.json`."""
+    overall = run.scored["model"].overall
+    seconds = run.scored["model"].seconds
+    labels = run.schema.labels if run.schema is not None else []
+    cardinality = overall.cardinality()
+    kinds = Counter(event.kind for event in run.result.events)
+    skipped = getattr(stream, "skipped", None)
+    return {
+        "stream": {
+            "name": getattr(stream, "name", run.schema.name if run.schema is not None else "stream"),
+            "n_instances": run.n_rows,
+            "n_features": run.n_features,
+            "n_labels": run.n_labels,
+            "cardinality": cardinality,
+            "density": cardinality / run.n_labels if run.n_labels else 0.0,
+            "skipped": int(getattr(skipped, "count", skipped or 0)),
+        },
+        "model": {"name": name, "parameters": model.parameters},
+        "n_scored": run.n_scored,
+        "seconds": seconds,
+        "instances_per_second": run.n_rows / seconds if seconds else 0.0,
+        "peak_rss_mb": _peak_rss_mb(),
+        "metrics": overall.result(),
+        "fading_metrics": run.scored["model"].faded.result(),
+        "baselines": {key: s.overall.result() for key, s in run.scored.items() if key != "model"},
+        "events": {kind: kinds[kind] for kind in (*COUNTED_EVENTS, *sorted(set(kinds) - set(COUNTED_EVENTS)))},
+        "clusters": [[labels[label] for label in cluster] for cluster in getattr(model, "clusters", [])],
+        "versions": {
+            "stream_ml": stream_ml.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _peak_rss_mb() -> float:
+    """Largest resident memory of this process so far, in MB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
