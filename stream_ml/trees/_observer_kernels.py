@@ -21,7 +21,7 @@ def add_value(cells, at, column, value):
     """Welford's update of the (n, mean, sum of squared deviations) that start at cell `at`."""
     n = cells[at, column] + 1.0
     delta = value - cells[at + 1, column]
-    mean = cells[at + 1, column] + delta / n
+    mean = cells[at + 1, column] + (1.0 / n) * delta
     cells[at, column] = n
     cells[at + 1, column] = mean
     cells[at + 2, column] += delta * (value - mean)
@@ -46,7 +46,8 @@ def observe_row(cells, low, high, table, sparse, missing_cells, indices, values,
     """Add one row to a leaf's `cells` (cells, labels + 1) and to its extremes `low`, `high` (features, 1 or 2).
 
     Absent features add nothing: in sparse data zeros are derived from totals, in dense data they are missing. With
-    two columns the extremes are those of the rows without and with label 0.
+    two columns (river mode) the extremes are those of the rows without and with label 0, and the last cell column is
+    for rows without it.
     """
     total = cells.shape[1] - 1
     side = 0
@@ -71,7 +72,8 @@ def observe_row(cells, low, high, table, sparse, missing_cells, indices, values,
             cell += int(value)
             if sparse:
                 cell -= 1
-            cells[cell, total] += 1.0
+            if side == 0:
+                cells[cell, total] += 1.0
             for k in range(y_lo, y_hi):
                 cells[cell, labels[k]] += 1.0
         else:
@@ -80,7 +82,8 @@ def observe_row(cells, low, high, table, sparse, missing_cells, indices, values,
             if value > high[feature, side]:
                 high[feature, side] = value
             x = float(value)
-            add_value(cells, cell, total, x)
+            if side == 0:
+                add_value(cells, cell, total, x)
             for k in range(y_lo, y_hi):
                 add_value(cells, cell, labels[k], x)
 

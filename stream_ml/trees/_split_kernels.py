@@ -71,46 +71,35 @@ def null_merit(n_labels, n_tests, rows, log_inverse_confidence):
 
 
 @kernel
-def _extended_by_zeros(n, mean, m2, zeros):
-    """(n, mean, sum of squared deviations) after adding `zeros` rows of value 0."""
-    rows = n + zeros
-    if rows <= 0.0:
-        return 0.0, 0.0, 0.0
-    return rows, mean * n / rows, m2 + mean * mean * n * zeros / rows
-
-
-@kernel
 def load_numeric(scratch, at, cells, cell, label, rows, rows_in, low, high, settings):
     """Class statistics of one numeric feature and label into column `at` of the scratch table.
 
     `rows`, `rows_in`: rows the leaf observed, and those with the label. In sparse data zeros are kept apart from the
-    Gaussian of the non-zeros; in river mode they are part of it, and extremes are kept per class.
+    Gaussian of the non-zeros. In river mode the last column holds the rows without the label, not all rows, and
+    extremes are kept per class.
     """
     total = cells.shape[1] - 1
     n, mean, m2 = cells[cell, total], cells[cell + 1, total], cells[cell + 2, total]
     n_in, mean_in, m2_in = cells[cell, label], cells[cell + 1, label], cells[cell + 2, label]
-    n_out, mean_out, m2_out = rest_of(n, mean, m2, n_in, mean_in, m2_in)
     zeros_in, zeros_out = 0.0, 0.0
+    if settings.river:
+        scratch[LOW_OUT, at], scratch[HIGH_OUT, at] = low[0], high[0]
+        scratch[LOW_IN, at], scratch[HIGH_IN, at] = low[1], high[1]
+        # pow and sqrt differ in the last bit now and then, which moves river's split attempts by an instance
+        scratch[SD_IN, at] = math.pow(m2_in / (n_in - 1.0), 0.5) if n_in > 1.0 else 0.0
+        scratch[SD_OUT, at] = math.pow(m2 / (n - 1.0), 0.5) if n > 1.0 else 0.0
+    else:
+        n, mean, m2 = rest_of(n, mean, m2, n_in, mean_in, m2_in)
+        scratch[SD_IN, at] = math.sqrt(m2_in / (n_in - 1.0)) if n_in > 1.0 else 0.0
+        scratch[SD_OUT, at] = math.sqrt(m2 / (n - 1.0)) if n > 1.0 else 0.0
     if settings.sparse:
         missing, missing_in = 0.0, 0.0
         if settings.missing_cells > 0:
             missing, missing_in = cells[cell - 1, total], cells[cell - 1, label]
         zeros_in = rows_in - missing_in - n_in
-        zeros_out = (rows - missing) - (rows_in - missing_in) - n_out
-    if settings.river:
-        scratch[LOW_OUT, at], scratch[HIGH_OUT, at] = low[0], high[0]
-        scratch[LOW_IN, at], scratch[HIGH_IN, at] = low[1], high[1]
-        if zeros_in > 0.0:
-            n_in, mean_in, m2_in = _extended_by_zeros(n_in, mean_in, m2_in, zeros_in)
-            scratch[LOW_IN, at], scratch[HIGH_IN, at] = min(low[1], 0.0), max(high[1], 0.0)
-        if zeros_out > 0.0:
-            n_out, mean_out, m2_out = _extended_by_zeros(n_out, mean_out, m2_out, zeros_out)
-            scratch[LOW_OUT, at], scratch[HIGH_OUT, at] = min(low[0], 0.0), max(high[0], 0.0)
-        zeros_in, zeros_out = 0.0, 0.0
+        zeros_out = (rows - missing) - (rows_in - missing_in) - n
     scratch[N_IN, at], scratch[MEAN_IN, at], scratch[ZEROS_IN, at] = n_in, mean_in, zeros_in
-    scratch[SD_IN, at] = math.sqrt(m2_in / (n_in - 1.0)) if n_in > 1.0 else 0.0
-    scratch[N_OUT, at], scratch[MEAN_OUT, at], scratch[ZEROS_OUT, at] = n_out, mean_out, zeros_out
-    scratch[SD_OUT, at] = math.sqrt(m2_out / (n_out - 1.0)) if n_out > 1.0 else 0.0
+    scratch[N_OUT, at], scratch[MEAN_OUT, at], scratch[ZEROS_OUT, at] = n, mean, zeros_out
 
 
 @kernel
@@ -173,23 +162,23 @@ def load_nominal(scratch, at, cells, cell, n_cells, label, rows, rows_in, settin
         for v in range(n_cells):
             known += cells[cell + v, total]
             known_in += cells[cell + v, label]
-    scratch[N_IN, at], scratch[N_OUT, at] = known_in, known - known_in
+    scratch[N_IN, at], scratch[N_OUT, at] = known_in, known if settings.river else known - known_in
     scratch[ZEROS_IN, at], scratch[ZEROS_OUT, at] = 0.0, 0.0
 
 
 @kernel
-def send_value_left(scratch, at, cells, cell, n_cells, label, value, sparse):
+def send_value_left(scratch, at, cells, cell, n_cells, label, value, settings):
     """Write LEFT_IN and LEFT_OUT of one label for the nominal test `feature = value`."""
     total = cells.shape[1] - 1
-    if sparse and value == 0:
+    if settings.sparse and value == 0:
         here, here_in = scratch[N_IN, at] + scratch[N_OUT, at], scratch[N_IN, at]
         for v in range(n_cells):
             here -= cells[cell + v, total]
             here_in -= cells[cell + v, label]
     else:
-        position = value - 1 if sparse else value
+        position = value - 1 if settings.sparse else value
         here, here_in = cells[cell + position, total], cells[cell + position, label]
-    scratch[LEFT_IN, at], scratch[LEFT_OUT, at] = here_in, here - here_in
+    scratch[LEFT_IN, at], scratch[LEFT_OUT, at] = here_in, here if settings.river else here - here_in
 
 
 @kernel
@@ -250,9 +239,10 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     stored = 0.0
     for v in range(n_cells if arity > 0 else 1):
         stored += cells[cell + v, total]
-    # one side of any test holds stored values only (river adds zeros to the Gaussian)
-    few = stored == 0.0 or (settings.sparse and stored <= settings.min_branch_fraction * rows)
-    if few and not (settings.sparse and settings.river):
+        if settings.river:
+            stored += cells[cell + v, 0]
+    # in sparse data one side of any test holds non-zeros only
+    if stored == 0.0 or (settings.sparse and stored <= settings.min_branch_fraction * rows):
         return best, best_threshold
     share = load_feature(leaf, table, feature, labels, n_labels, scratch, settings)
     if share <= 0.0:
@@ -260,7 +250,7 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     if arity > 0:
         for value in range(arity if arity > 2 else 1):
             for at in range(n_labels):
-                send_value_left(scratch, at, cells, cell, n_cells, labels[at], value, settings.sparse)
+                send_value_left(scratch, at, cells, cell, n_cells, labels[at], value, settings)
             merit = share * candidate_merit(scratch, n_labels, settings.min_branch_fraction)
             if merit > best:
                 best, best_threshold = merit, float(value)
@@ -344,6 +334,6 @@ def split_shares(leaf, table, labels, scratch, feature, threshold, settings):
         cell = table.offsets[feature] + settings.missing_cells
         n_cells = table.offsets[feature + 1] - cell
         for label in range(n_labels):
-            send_value_left(scratch, label, leaf.cells, cell, n_cells, label, int(threshold), settings.sparse)
+            send_value_left(scratch, label, leaf.cells, cell, n_cells, label, int(threshold), settings)
     else:
         send_left(scratch, n_labels, threshold, settings.river)

@@ -78,7 +78,9 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     ) -> None:
         chosen = {f.name: getattr(parameters, f.name) for f in fields(TreeParameters)} if parameters else {}
         self.parameters = TreeParameters(**(chosen | changes))
-        self.sparse = bool(sparse)
+        # river is fed every feature: zeros are then values like others
+        self.sparse = bool(sparse) and not self.parameters.river
+        self._fill = bool(sparse) and self.parameters.river
         kinds = np.ascontiguousarray(arities, dtype=np.int32)
         if n_labels < 1 or (kinds < 0).any():
             raise ValueError("a tree needs at least one label, and arities of 0 or more")
@@ -145,7 +147,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             sparse=self.sparse,
             missing_cells=self._missing_cells,
             river=p.river,
-            naive_bayes=p.naive_bayes,
+            naive_bayes=p.naive_bayes and not p.river,
             naive_bayes_at_root=p.naive_bayes_at_root,
             naive_bayes_scale=float(p.naive_bayes_scale),
             drift=p.drift,
@@ -193,6 +195,8 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         self._check(x_indptr, x_indices, y_indptr, y_indices, start, stop)
         if self.sparse and not self._missing_cells and np.isnan(x_values[x_indptr[start] : x_indptr[stop]]).any():
             self._count_missing()
+        if self._fill:
+            x_indptr, x_indices, x_values = _filled(x_indptr, x_indices, x_values, self.n_features)
         settings = self._settings()
         row = start
         while row < stop:
@@ -305,7 +309,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     def copy(self) -> Self:
         """An independent tree in the same state."""
         twin = object.__new__(type(self))
-        twin.parameters, twin.sparse = self.parameters, self.sparse
+        twin.parameters, twin.sparse, twin._fill = self.parameters, self.sparse, self._fill
         twin.load_state_dict(self.state_dict())
         return twin
 
@@ -350,3 +354,13 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         self._slots = moved._replace(positives=slots.positives, reals=slots.reals, owner=slots.owner, base=slots.base)
         self._table = table
         self._set_max_slots()
+
+
+def _filled(
+    indptr: NDArray[np.int64], indices: NDArray[np.int32], values: NDArray[np.float32], n_features: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Sparse rows with every feature stored."""
+    n = len(indptr) - 1
+    full = np.zeros((n, n_features), dtype=np.float32)
+    full[np.repeat(np.arange(n), np.diff(indptr)), indices] = values
+    return np.arange(n + 1) * n_features, np.tile(np.arange(n_features, dtype=np.int32), n), full.reshape(-1)
