@@ -2,5 +2,19 @@
 
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
 from stream_ml.evaluation.metrics import METRICS, Metrics
+from stream_ml.evaluation.prequential import Model, Progress, Result, prequential
+from stream_ml.evaluation.ranking import PrecisionAtK
+from stream_ml.evaluation.warm_up import warm_up
 
-__all__ = ["METRICS", "MajorityLabelset", "Metrics", "NoChange"]
+__all__ = [
+    "METRICS",
+    "MajorityLabelset",
+    "Metrics",
+    "Model",
+    "NoChange",
+    "PrecisionAtK",
+    "Progress",
+    "Result",
+    "prequential",
+    "warm_up",
+]

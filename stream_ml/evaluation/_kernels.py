@@ -1,10 +1,12 @@
-"""Compiled scoring of label sets against label sets, at a cost by their sizes."""
+"""Compiled scoring of label sets against label sets, at a cost by their sizes, and of rankings."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from stream_ml.jit import kernel
 
-__all__ = ["score_rows"]
+__all__ = ["score_rows", "top_hits"]
 
 
 @kernel
@@ -47,3 +49,35 @@ def score_rows(y_indptr, y_indices, z_indptr, z_indices, chosen, growth, weight,
             sums /= w
             w = 1.0
     weight[0] = w
+
+
+@kernel
+def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
+    """Count at which ranks the rows named in `chosen` have a positive label.
+
+    `hits` (k,) gains one at rank r for every row whose label of the r-th highest probability is positive; of equal
+    probabilities the lower label ranks first. One pass over the labels keeps the k best in order.
+    """
+    k = min(len(hits), probabilities.shape[1])
+    best = np.empty(k + 1, dtype=probabilities.dtype)
+    labels = np.empty(k + 1, dtype=np.int64)
+    for i in range(len(chosen)):
+        row = chosen[i]
+        filled = 0
+        for label in range(probabilities.shape[1]):
+            p = probabilities[row, label]
+            if filled == k and not p > best[k - 1]:
+                continue
+            at = filled
+            while at > 0 and p > best[at - 1]:
+                best[at] = best[at - 1]
+                labels[at] = labels[at - 1]
+                at -= 1
+            best[at] = p
+            labels[at] = label
+            filled = min(filled + 1, k)
+        for rank in range(filled):
+            for j in range(y_indptr[row], y_indptr[row + 1]):
+                if y_indices[j] == labels[rank]:
+                    hits[rank] += 1
+                    break

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,14 @@ class NoChange:
             row = int(before[-1]) - 1
             self._last = batch.y_indices[batch.y_indptr[row] : batch.y_indptr[row + 1]].copy()
         return predictions
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        return {"last": self._last}
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self._last = np.array(state["last"], dtype=np.int32)
 
 
 class MajorityLabelset:
@@ -83,6 +93,23 @@ class MajorityLabelset:
                 counts = self._counts = dict(kept)
         indptr = np.concatenate([[0], np.cumsum([len(s) // 4 for s in sets])])
         return _copy_sets(which, indptr, np.frombuffer(b"".join(sets), dtype=np.int32), batch.mode)
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name: the counted label sets as CSR in the order they are kept, their counts, and the majority."""
+        return {
+            "indptr": np.cumsum([0, *(len(key) // 4 for key in self._counts)], dtype=np.int64),
+            "indices": np.frombuffer(b"".join(self._counts), dtype=np.int32),
+            "counts": np.array(list(self._counts.values()), dtype=np.int64),
+            "best": np.frombuffer(self._best, dtype=np.int32),
+            "best_count": np.array([self._best_count], dtype=np.int64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        data, starts = state["indices"].tobytes(), (state["indptr"] * 4).tolist()
+        keys = [data[a:b] for a, b in pairwise(starts)]
+        self._counts = dict(zip(keys, state["counts"].tolist(), strict=True))
+        self._best, self._best_count = state["best"].tobytes(), int(state["best_count"][0])
 
 
 def _copy_sets(

@@ -15,8 +15,9 @@ import numpy as np
 import stream_ml
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
 from stream_ml.evaluation.metrics import Metrics
+from stream_ml.evaluation.ranking import PrecisionAtK
 from stream_ml.ihomer.events import Event
-from stream_ml.streams.batch import PREDICT, Batch, Predictions
+from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
 
 __all__ = ["Model", "Progress", "Result", "prequential"]
@@ -49,12 +50,24 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a callback is told after every batch."""
+    """What a callback is told after every batch.
 
-    n_rows: int
+    Attributes
+    ----------
+    n_instances, n_scored
+        Instances met and instances scored so far.
+    seconds
+        Time the model took so far.
+    recent, overall
+        Metrics of the last windows (fading) and of all scored instances.
+    n_events
+        Events so far.
+    """
+
+    n_instances: int
     n_scored: int
     seconds: float
-    window: dict[str, float]
+    recent: dict[str, float]
     overall: dict[str, float]
     n_events: int
 
@@ -85,6 +98,7 @@ class _Scored:
     def __init__(self, model: Model, fading: float) -> None:
         self.model = model
         self.overall, self.faded, self.window = Metrics(), Metrics(fading=fading), Metrics()
+        self.ranked = PrecisionAtK()
         self.seconds = 0.0
 
     def predict(self, batch: Batch) -> Predictions:
@@ -96,6 +110,7 @@ class _Scored:
     def score(self, batch: Batch, predictions: Predictions, rows: np.ndarray) -> None:
         for metrics in (self.overall, self.faded, self.window):
             metrics.update(batch, predictions, rows)
+        self.ranked.update(batch, predictions, rows)
 
 
 def prequential(
@@ -104,13 +119,15 @@ def prequential(
     *,
     window: int = 1000,
     fading: float = 0.999,
+    baselines: bool = True,
     name: str | None = None,
     on_batch: Callable[[Progress], None] | None = None,
     on_predictions: Callable[[Batch, Predictions], None] | None = None,
 ) -> Result:
     """Run a model over a stream, beside the no-change and majority-labelset baselines.
 
-    Every row that is to be predicted and whose labels are known is scored, once, before it is learned.
+    Every row that is to be predicted and whose labels are known is scored, once, before it is learned. Reading, scoring
+    and the baselines are not part of the model's `seconds`.
 
     Parameters
     ----------
@@ -122,6 +139,8 @@ def prequential(
         Scored instances per window.
     fading
         Factor per scored instance of the fading metrics.
+    baselines
+        Whether to run the baselines too.
     name
         The model's name in the summary; by default that of its class.
     on_batch, on_predictions
@@ -144,11 +163,10 @@ def prequential(
     """
     if window < 1 or not 0 < fading <= 1:
         raise ValueError("window must be at least 1, fading in (0, 1]")
-    scored = {
-        "model": _Scored(model, fading),
-        "no_change": _Scored(NoChange(), fading),
-        "majority_labelset": _Scored(MajorityLabelset(), fading),
-    }
+    scored = {"model": _Scored(model, fading)}
+    if baselines:
+        scored["no_change"] = _Scored(NoChange(), fading)
+        scored["majority_labelset"] = _Scored(MajorityLabelset(), fading)
     result = Result({})
     state = _Run(scored, window, result)
     began = time.perf_counter()
@@ -174,8 +192,7 @@ class _Run:
 
     def __init__(self, scored: dict[str, _Scored], window: int, result: Result) -> None:
         self.scored, self.window, self.result = scored, window, result
-        self.n_rows = self.n_scored = self.n_learned = self.in_window = 0
-        self.last_window: dict[str, float] = {}
+        self.n_predicted = self.n_learned = self.n_scored = self.in_window = 0
         self.schema: Schema | None = None
         self.n_labels = self.n_features = 0
 
@@ -183,8 +200,10 @@ class _Run:
         """One batch through all predictors."""
         predictions = {key: s.predict(batch) for key, s in self.scored.items()}
         self.schema, self.n_labels, self.n_features = batch.schema, batch.n_labels, batch.n_features
-        self.n_rows += len(batch)
-        rows = np.flatnonzero((batch.mode & PREDICT).astype(bool) & batch.labelled)
+        to_predict = (batch.mode & PREDICT) != 0
+        self.n_predicted += int(np.count_nonzero(to_predict))
+        self.n_learned += int(np.count_nonzero(batch.mode & LEARN))
+        rows = np.flatnonzero(to_predict & batch.labelled)
         start = 0
         while start < len(rows):
             part = rows[start : start + self.window - self.in_window]
@@ -200,6 +219,11 @@ class _Run:
             self.result.events += model.drain_events()
         return predictions["model"]
 
+    @property
+    def n_instances(self) -> int:
+        """Instances met: one whose labels come late makes two rows, a predicted one and a learned one."""
+        return max(self.n_predicted, self.n_learned)
+
     def close_window(self) -> None:
         """Note the metrics of the window under way, unless it is empty."""
         if not self.in_window:
@@ -211,13 +235,13 @@ class _Run:
             s.window.clear()
         row |= {f"fading_{metric}": value for metric, value in self.scored["model"].faded.result().items()}
         self.result.windows.append(row)
-        self.last_window, self.in_window = row, 0
+        self.in_window = 0
 
     def progress(self) -> Progress:
         """Where the run is."""
         model = self.scored["model"]
         return Progress(
-            self.n_rows,
+            self.n_instances,
             self.n_scored,
             model.seconds,
             model.faded.result(),
@@ -237,7 +261,7 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
     return {
         "stream": {
             "name": getattr(stream, "name", run.schema.name if run.schema is not None else "stream"),
-            "n_instances": run.n_rows,
+            "n_instances": run.n_instances,
             "n_features": run.n_features,
             "n_labels": run.n_labels,
             "cardinality": cardinality,
@@ -246,10 +270,12 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
         },
         "model": {"name": name, "parameters": model.parameters},
         "n_scored": run.n_scored,
+        "n_learned": run.n_learned,
         "seconds": seconds,
-        "instances_per_second": run.n_rows / seconds if seconds else 0.0,
+        "instances_per_second": run.n_instances / seconds if seconds else 0.0,
         "peak_rss_mb": _peak_rss_mb(),
         "metrics": overall.result(),
+        "ranking": run.scored["model"].ranked.result(),
         "fading_metrics": run.scored["model"].faded.result(),
         "baselines": {key: s.overall.result() for key, s in run.scored.items() if key != "model"},
         "events": {kind: kinds[kind] for kind in (*COUNTED_EVENTS, *sorted(set(kinds) - set(COUNTED_EVENTS)))},

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from reference import evaluation as twin
 from sklearn import metrics as sk
 
-from stream_ml.evaluation import METRICS, MajorityLabelset, Metrics, NoChange
-from stream_ml.streams import LEARN, PREDICT, Batch, Feature, Predictions, Schema
+from stream_ml.evaluation import METRICS, Metrics, PrecisionAtK
+from stream_ml.streams import Batch, Feature, Predictions, Schema
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
 
@@ -32,10 +32,6 @@ def as_predictions(z):
 
 def sets(y):
     return [set(np.flatnonzero(row).tolist()) for row in y]
-
-
-def rows_of(p):
-    return [p.label_indices[a:b].tolist() for a, b in zip(p.label_indptr[:-1], p.label_indptr[1:], strict=True)]
 
 
 shapes = (st.integers(1, 40), st.integers(1, 8), st.floats(0, 0.8), st.integers(0, 2**32 - 1))
@@ -117,48 +113,23 @@ def test_nothing_scored_is_zero():
     assert set(Metrics().result().values()) == {0.0}
 
 
-def with_modes(y, modes):
-    batch = as_batch(np.asarray(y, dtype=bool))
-    batch.mode[:] = modes
-    return batch
-
-
-def test_no_change_predicts_what_was_learned_last():
-    y = [[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]]
-    batch = with_modes(y, [PREDICT | LEARN, PREDICT, LEARN, PREDICT | LEARN, PREDICT])
-    assert rows_of(NoChange().test_then_train(batch)) == [[], [0], [], [0, 1], []]
-
-
-def test_majority_labelset_predicts_the_most_frequent():
-    y = [[1, 0], [0, 1], [0, 1], [1, 0], [0, 0], [1, 0]]
-    batch = as_batch(np.asarray(y, dtype=bool))
-    assert rows_of(MajorityLabelset().test_then_train(batch)) == [[], [0], [0], [1], [1], [1]]
-    batch.mode[1:3] = PREDICT
-    assert rows_of(MajorityLabelset().test_then_train(batch)) == [[], [0], [0], [0], [0], [0]]
-
-
-def test_majority_labelset_is_bounded():
-    rng = np.random.default_rng(0)
-    y = rng.random((400, 12)) < 0.5
-    y[::3] = False
-    model = MajorityLabelset(max_sets=10)
-    model.test_then_train(as_batch(y))
-    assert len(model._counts) <= 20
-    assert rows_of(model.test_then_train(as_batch(y[:1]))) == [[]]
-
-
 @quick
-@given(*shapes, st.integers(0, 40))
-def test_baselines_do_not_mind_batches(rows, n_labels, density, seed, cut):
+@given(*shapes, st.integers(1, 6))
+def test_top_hits_twin(rows, n_labels, density, seed, k):
     y, _ = random_pair(rows, n_labels, density, seed)
-    modes = np.random.default_rng(seed).integers(1, 4, rows)
-    cut = min(cut, rows)
-    for kind in (NoChange, MajorityLabelset):
-        whole, parts = kind(), kind()
-        expected = rows_of(whole.test_then_train(with_modes(y, modes)))
-        got = [
-            row
-            for a, b in ((0, cut), (cut, rows))
-            for row in rows_of(parts.test_then_train(with_modes(y[a:b], modes[a:b])))
-        ]
-        assert got == expected
+    # coarse values: ties are common
+    p = (np.random.default_rng(seed + 1).integers(0, 5, y.shape) / 4).astype(np.float32)
+    ranked = PrecisionAtK(range(1, k + 1))
+    ranked.update(as_batch(y), Predictions(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), p))
+    hits = twin.top_hits(p.tolist(), sets(y), k)
+    assert ranked.state_dict()["hits"].tolist() == hits
+    assert ranked.result() == {f"precision_at_{j}": sum(hits[:j]) / (j * rows) for j in range(1, k + 1)}
+    again = PrecisionAtK(range(1, k + 1))
+    again.load_state_dict(ranked.state_dict())
+    assert again.result() == ranked.result()
+
+
+def test_nothing_is_ranked_without_probabilities():
+    ranked = PrecisionAtK()
+    ranked.update(as_batch(np.array([[True]])), as_predictions(np.array([[True]])))
+    assert ranked.result() == {}

@@ -19,3 +19,13 @@ def score_rows(truths, predictions, n_labels, fading=1.0):
             row[3], row[4] = 2 * both / (len(y) + len(z)), both / either
         sums = [s + w * r for s, r in zip(sums, row, strict=True)]
     return counts, sums
+
+
+def top_hits(probabilities, truths, k):
+    """Per rank below k the number of rows whose label of that rank is positive; lower labels first among equals."""
+    hits = [0] * k
+    for p, y in zip(probabilities, truths, strict=True):
+        ranked = sorted(range(len(p)), key=lambda label: (-p[label], label))
+        for rank, label in enumerate(ranked[:k]):
+            hits[rank] += label in y
+    return hits

@@ -1,0 +1,47 @@
+"""Compile before the clock starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.evaluation._kernels import score_rows, top_hits
+from stream_ml.evaluation.prequential import Model
+from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.schema import Feature, Schema
+
+__all__ = ["warm_up"]
+
+ROWS, LABELS = 2000, 6
+
+
+def warm_up(model: Model, *, sparse: bool) -> None:
+    """Run a throwaway model over a small made-up stream: what it runs later is then compiled, or loaded from the cache.
+
+    The stream has numeric and nominal features, two groups of correlated labels, late labels, and a drift half way,
+    to reach code that only a change of structure reaches.
+
+    Parameters
+    ----------
+    model
+        A fresh model that nobody needs afterwards.
+    sparse
+        Whether the real stream's schema is sparse.
+    """
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=(ROWS, 5)), 3)
+    x[:, 4] = rng.integers(0, 3, ROWS)
+    if sparse:
+        x *= rng.random(x.shape) < 0.5
+    drifted = np.arange(ROWS) >= ROWS // 2
+    group = (x[:, 0] > 0) ^ drifted
+    y = (group[:, None] == (np.arange(LABELS) < LABELS // 2)) & (rng.random((ROWS, LABELS)) < 0.8)
+    features = [Feature(f"x{j}", ("a", "b", "c") if j == 4 else None) for j in range(5)]
+    schema = Schema(features, [f"y{m}" for m in range(LABELS)], sparse=sparse, name="warm-up")
+    batch = Batch.from_dense(schema, x, y)
+    batch.mode[::50] = PREDICT
+    batch.mode[1::50] = LEARN
+    predictions = model.test_then_train(batch)
+    rows = np.arange(1, dtype=np.int64)
+    y_rows, z_rows = (batch.y_indptr, batch.y_indices), (predictions.label_indptr, predictions.label_indices)
+    score_rows(*y_rows, *z_rows, rows, 1.0, np.ones(1), np.zeros((3, LABELS)), np.zeros(6))
+    top_hits(np.zeros((ROWS, LABELS), dtype=np.float32), *y_rows, rows, np.zeros(1, dtype=np.int64))
