@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,10 @@ class Batch:
             ids=None if self.ids is None else self.ids[start:stop],
             timestamps=None if self.timestamps is None else self.timestamps[start:stop],
         )
+
+    def with_mode(self, mode: int) -> Batch:
+        """The same rows, all of them to be predicted (`PREDICT`), learned (`LEARN`), or both."""
+        return replace(self, mode=np.full(len(self), mode, dtype=np.uint8))
 
     def x_dense(self) -> NDArray[np.float32]:
         """Features as (n, n_features) float32; absent ones are 0 in a sparse schema, NaN in a dense one."""

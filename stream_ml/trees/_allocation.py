@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from stream_ml.trees._layout import (
     LABELSETS,
     N_COUNTERS,
+    N_FADED,
     N_FREE_NODES,
     N_FREE_SLOTS,
     N_INTS,
-    N_LOSSES,
     N_REALS,
     N_SLOT_REALS,
+    TEMPER,
     Nodes,
     Slots,
     Space,
@@ -30,6 +31,9 @@ __all__ = [
     "new_table",
     "with_rows",
 ]
+
+FIRST_TEMPER = 0.1
+"""Factor on naive Bayes' evidence before any is learned."""
 
 
 def new_table(arities: NDArray[np.int32], *, sparse: bool, missing_cells: int) -> Table:
@@ -82,11 +86,13 @@ def bytes_per_slot(n_labels: int, table: Table, *, naive_bayes: bool, river: boo
 
 def new_space(n_nodes: int, n_slots: int, n_labels: int, n_agenda: int) -> Space:
     """Free lists (everything free), counters, and memory for one row's work."""
+    faded = np.zeros(N_FADED)
+    faded[TEMPER] = FIRST_TEMPER
     return Space(
         free_nodes=np.arange(n_nodes - 1, -1, -1, dtype=np.int32),
         free_slots=np.arange(n_slots - 1, -1, -1, dtype=np.int32),
         counters=np.zeros(N_COUNTERS, dtype=np.int64),
-        loss=np.zeros(N_LOSSES),
+        faded=faded,
         agenda=np.zeros((n_agenda, 2), dtype=np.int32),
         mask=np.zeros(words(n_labels), dtype=np.uint64),
         scores=np.zeros(n_labels, dtype=np.float32),

@@ -32,8 +32,10 @@ ROWS, NEXT_REFRESH, READY, N_SLOT_REALS = range(4)
 # entries of Space.counters: MAX_SLOTS is the memory limit in slots, N_AGENDA the entries of Space.agenda
 ROOT, N_FREE_NODES, N_FREE_SLOTS, N_LEARNED, N_SPLITS, N_ALTERNATES, MAX_SLOTS, N_AGENDA, N_COUNTERS = range(9)
 
-# entries of Space.loss: faded sums of the tree's own loss and of the rows
-LOSS_SUM, LOSS_ROWS, N_LOSSES = range(3)
+# entries of Space.faded
+LOSS_SUM, LOSS_ROWS, TEMPER, CURVATURE, N_FADED = range(5)
+"""Faded sums of the tree's own loss and of the rows; the factor on naive Bayes' evidence, and the faded curvature of
+the log-loss in that factor."""
 
 # what `process_rows` leaves to be done after a row: rows (task, node) of Space.agenda
 ATTEMPT, PREPARE, WARN, JUDGE = range(4)
@@ -77,12 +79,12 @@ class Slots(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Free lists, counters, the tree's own faded loss, and memory for one row's work."""
+    """Free lists, counters, faded sums, and memory for one row's work."""
 
     free_nodes: NDArray[np.int32]
     free_slots: NDArray[np.int32]
     counters: NDArray[np.int64]
-    loss: NDArray[np.float64]
+    faded: NDArray[np.float64]
     agenda: NDArray[np.int32]
     mask: NDArray[np.uint64]
     scores: NDArray[np.float32]
@@ -110,7 +112,6 @@ class Settings(NamedTuple):
     river: bool
     naive_bayes: bool
     naive_bayes_at_root: bool
-    naive_bayes_scale: float
     drift: bool
     warning_delta: float
     comparison_rows: float

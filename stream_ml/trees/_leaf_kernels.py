@@ -9,6 +9,7 @@ import numpy as np
 from stream_ml.jit import kernel
 from stream_ml.trees._layout import (
     ATTEMPT,
+    CURVATURE,
     DEPTH,
     EMPTY,
     EVIDENCE,
@@ -26,10 +27,11 @@ from stream_ml.trees._layout import (
     ROWS,
     SET_WEIGHT,
     SLOT,
+    TEMPER,
     THRESHOLD,
     WEIGHT,
 )
-from stream_ml.trees._observer_kernels import naive_bayes_scores, observe_row
+from stream_ml.trees._observer_kernels import observe_row
 
 __all__ = [
     "add_labelset",
@@ -39,12 +41,17 @@ __all__ = [
     "find_feature",
     "leaf_logits",
     "leaf_loss",
+    "leaf_votes",
     "learn_leaf",
+    "learn_temper",
     "route",
 ]
 
 CLIP = 8.0
 """Log-odds are kept within +-CLIP."""
+
+TEMPER_FADING, TEMPER_CURVATURE = 0.999, 100.0
+"""How the factor on naive Bayes' evidence forgets, and what damps its first steps."""
 
 
 @kernel
@@ -99,38 +106,27 @@ def clip(value):
 
 
 @kernel
-def leaf_logits(nodes, leaf, slots, table, settings, indices, values, lo, hi, scores, out):
+def leaf_votes(nodes, leaf, slots, settings):
+    """Whether a leaf's naive Bayes is prepared and wanted."""
+    slot = nodes.ints[leaf, SLOT]
+    wanted = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
+    return wanted and slot >= 0 and slots.reals[slot, READY] > 0.0
+
+
+@kernel
+def leaf_logits(nodes, leaf, votes, scores, temper, out):
     """Write `out` (3, labels): what a leaf's experts say of a row, as log-odds; 0 is no opinion.
 
-    [0] the leaf's prior; [1] naive Bayes of the leaf; [2] the leaf's most frequent labelset, whose share of the rows
-    s says 2 artanh(s) for its labels and against the others.
+    [0] the leaf's prior; [1] the prior plus `temper` times the row's naive Bayes `scores`, if the leaf `votes`; [2] the
+    leaf's most frequent labelset, whose share of the rows s says 2 artanh(s) for its labels and against the others.
     """
     n_labels = nodes.positives.shape[1]
     evidence = nodes.reals[leaf, EVIDENCE]
     for label in range(n_labels):
         count = nodes.positives[leaf, label]
-        out[0, label] = clip(math.log((count + 0.5) / (evidence - count + 0.5)))
-    slot = nodes.ints[leaf, SLOT]
-    voting = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
-    if voting and slot >= 0 and slots.reals[slot, READY] > 0.0:
-        naive_bayes_scores(
-            slots.coefs[slot],
-            slots.center[slot],
-            slots.base[slot],
-            table,
-            settings.sparse,
-            settings.missing_cells,
-            indices,
-            values,
-            lo,
-            hi,
-            scores,
-        )
-        for label in range(n_labels):
-            out[1, label] = clip(out[0, label] + scores[label])
-    else:
-        for label in range(n_labels):
-            out[1, label] = 0.0
+        prior = clip(math.log((count + 0.5) / (evidence - count + 0.5)))
+        out[0, label] = prior
+        out[1, label] = clip(prior + temper * scores[label]) if votes else 0.0
     best, top = -1, 0.0
     for k in range(nodes.set_counts.shape[1]):
         sure = nodes.set_counts[leaf, k, 0] - nodes.set_counts[leaf, k, 1]
@@ -145,6 +141,27 @@ def leaf_logits(nodes, leaf, slots, table, settings, indices, values, lo, hi, sc
     for label in range(n_labels):
         word = nodes.set_masks[leaf, best, label >> 6]
         out[2, label] = vote if (word >> np.uint64(label & 63)) & np.uint64(1) else -vote
+
+
+@kernel
+def learn_temper(nodes, leaf, scores, faded, labels, y_lo, y_hi):
+    """A Newton step on the factor that naive Bayes' evidence takes, for the log-loss of one row.
+
+    Features are not independent, so their evidence adds up to too much; by how much differs between streams.
+    """
+    evidence = nodes.reals[leaf, EVIDENCE]
+    slope, curvature = 0.0, 0.0
+    for label in range(nodes.positives.shape[1]):
+        count = nodes.positives[leaf, label]
+        score = float(scores[label])
+        odds = (count + 0.5) / (evidence - count + 0.5) * math.exp(clip(faded[TEMPER] * score))
+        p = odds / (1.0 + odds)
+        slope += p * score
+        curvature += p * (1.0 - p) * score * score
+    for k in range(y_lo, y_hi):
+        slope -= scores[labels[k]]
+    faded[CURVATURE] = TEMPER_FADING * faded[CURVATURE] + curvature
+    faded[TEMPER] = min(max(faded[TEMPER] - slope / (faded[CURVATURE] + TEMPER_CURVATURE), 0.0), 1.0)
 
 
 @kernel
@@ -263,8 +280,8 @@ def learn_leaf(nodes, leaf, slots, table, space, settings, may_split, indices, v
             y_lo,
             y_hi,
         )
-        voting = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
-        if voting and slots.reals[slot, ROWS] >= slots.reals[slot, NEXT_REFRESH]:
+        wanted = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
+        if wanted and slots.reals[slot, ROWS] >= slots.reals[slot, NEXT_REFRESH]:
             add_to_agenda(space, PREPARE, leaf)
     if may_split and attempt_due(nodes, leaf, slots, settings):
         add_to_agenda(space, ATTEMPT, leaf)

@@ -96,7 +96,7 @@ def _log_ratio(count_in, rows_in, count_out, rows_out, share):
 
 
 @kernel
-def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part, scale):
+def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part):
     """Log-likelihood ratio of two Gaussians as a x^2 + b x + c of x - mean; both shrunk towards the common one."""
     k = NB_PRIOR_ROWS
     common = m2 / n
@@ -105,20 +105,19 @@ def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part, s
     centre_out = n_rest * (mean_rest - mean) / (n_rest + k)
     var_in = (m2_part + k * common) / (n_part + k)
     var_out = (m2_rest + k * common) / (n_rest + k)
-    coefs[at, label] += scale * 0.5 * (1.0 / var_out - 1.0 / var_in)
-    coefs[at + 1, label] += scale * (centre_in / var_in - centre_out / var_out)
+    coefs[at, label] += 0.5 * (1.0 / var_out - 1.0 / var_in)
+    coefs[at + 1, label] += centre_in / var_in - centre_out / var_out
     offset = math.log(var_out / var_in) + centre_out * centre_out / var_out - centre_in * centre_in / var_in
-    coefs[at + 2, label] += scale * 0.5 * offset
+    coefs[at + 2, label] += 0.5 * offset
 
 
 @kernel
-def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base, scale):
+def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base):
     """Write the naive Bayes log-likelihood ratios of a leaf as coefficients per cell and label.
 
     A numeric value x adds `a d^2 + b d + c` with `d = x - center`, a nominal one the coefficient of its cell. In
     sparse data being non-zero is an event of its own, the Gaussian is that of the non-zeros, and what all-zeros would
-    score is in `base`, so that a row adds its non-zeros only. Terms are multiplied by `scale`. A label without
-    positives here gets zeros.
+    score is in `base`, so that a row adds its non-zeros only. A label without positives here gets zeros.
     """
     total = cells.shape[1] - 1
     for label in range(total):
@@ -155,21 +154,19 @@ def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, co
             absent = 0.0
             if sparse:
                 zeros, zeros_in = known - stored, known_in - stored_in
-                absent = scale * _log_ratio(
-                    zeros_in, known_in, zeros - zeros_in, known_out, (zeros + 1.0) / (known + 2.0)
-                )
+                absent = _log_ratio(zeros_in, known_in, zeros - zeros_in, known_out, (zeros + 1.0) / (known + 2.0))
                 base[label] += absent
             if arity > 0:
                 for v in range(n_cells):
                     count, count_in = cells[cell + v, total], cells[cell + v, label]
                     share = (count + 1.0) / (known + arity)
                     ratio = _log_ratio(count_in, known_in, count - count_in, known_out, share)
-                    coefs[cell + v, label] = scale * ratio - absent
+                    coefs[cell + v, label] = ratio - absent
                 continue
             if sparse:
                 share = (stored + 1.0) / (known + 2.0)
                 ratio = _log_ratio(stored_in, known_in, stored - stored_in, known_out, share)
-                coefs[cell + 2, label] = scale * ratio - absent
+                coefs[cell + 2, label] = ratio - absent
             if cells[cell + 2, total] > 1e-12 * cells[cell, total] * cells[cell + 1, total] ** 2:
                 _gaussian_coefs(
                     coefs,
@@ -181,7 +178,6 @@ def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, co
                     cells[cell, label],
                     cells[cell + 1, label],
                     cells[cell + 2, label],
-                    scale,
                 )
 
 

@@ -33,6 +33,13 @@ N_CANDIDATES = 10
 SQRT2 = math.sqrt(2.0)
 INVERSE_LN2 = 1.0 / math.log(2.0)
 
+N_TABLED = 4096
+TABLE = np.array([n * math.log2(n) if n else 0.0 for n in range(N_TABLED)])
+"""n log2 n of small counts."""
+
+EVIDENT = 5.0
+"""Rows with and without a label that a leaf must have seen for the label to take part in the split search."""
+
 
 @kernel
 def entropy_mass(count, rest):
@@ -40,6 +47,10 @@ def entropy_mass(count, rest):
     rows = count + rest
     if count <= 0.0 or rest <= 0.0:
         return 0.0
+    if rows < N_TABLED:
+        whole, whole_rest = int(count), int(rest)
+        if whole == count and whole_rest == rest:  # counts, not expectations: no logarithm to be taken
+            return TABLE[whole + whole_rest] - TABLE[whole] - TABLE[whole_rest]
     p = count / rows
     return -rows * (p * math.log(p) + (1.0 - p) * math.log(1.0 - p)) * INVERSE_LN2
 
@@ -281,7 +292,7 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
 def search_splits(leaf, table, labels, scratch, settings):
     """Search all features of a leaf: (best merit, second merit, feature or -1, threshold, bound, null merit).
 
-    Only labels seen with and without in the leaf take part. Merits are the summed gain over the summed entropy of
+    Only labels seen at least five times with and without in the leaf take part. Merits are the summed gain over the summed entropy of
     those labels before the split: a share in [0, 1], so that the Hoeffding bound with range 1 and the tie threshold
     mean the same for one frequent label and for many rare ones; a mean over all labels would be under the tie
     threshold always. In river mode the merit is the plain information gain of the one label and the null merit -inf.
@@ -299,7 +310,7 @@ def search_splits(leaf, table, labels, scratch, settings):
     else:
         for label in range(len(leaf.positives)):
             count = leaf.positives[label]
-            if 0.0 < count < rows:
+            if EVIDENT <= count <= rows - EVIDENT:
                 labels[n_labels] = label
                 n_labels += 1
                 entropy += entropy_mass(count, rows - count) / rows

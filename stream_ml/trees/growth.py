@@ -69,7 +69,7 @@ from stream_ml.trees._split_kernels import (
 __all__ = ["Growth"]
 
 REFRESH_ROWS = 50.0
-"""Naive Bayes of a leaf is prepared every so many rows, later every eighth of the rows seen."""
+"""Naive Bayes of a leaf is prepared after so many rows, then after half as many again as it has seen."""
 
 
 class Growth:
@@ -210,9 +210,8 @@ class Growth:
             slots.coefs[slot],
             slots.center[slot],
             slots.base[slot],
-            settings.naive_bayes_scale,
         )
-        slots.reals[slot, NEXT_REFRESH] = rows + max(REFRESH_ROWS, float(rows // 8))
+        slots.reals[slot, NEXT_REFRESH] = rows + max(REFRESH_ROWS, float(rows // 2))
         slots.reals[slot, READY] = 1.0
 
     def _observers(self, leaf: int) -> Leaf:

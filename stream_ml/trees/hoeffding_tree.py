@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +14,18 @@ from stream_ml.drift._kernels import AdwinBank, new_bank
 from stream_ml.errors import ConfigError
 from stream_ml.trees._allocation import bytes_per_slot, new_nodes, new_slots, new_space, new_table
 from stream_ml.trees._kernels import process_rows
-from stream_ml.trees._layout import MAX_SLOTS, N_FREE_NODES, N_FREE_SLOTS, ROOT, Nodes, Settings, Slots, Space, Table
+from stream_ml.trees._layout import (
+    ALTERNATE,
+    MAX_SLOTS,
+    N_FREE_NODES,
+    N_FREE_SLOTS,
+    ROOT,
+    Nodes,
+    Settings,
+    Slots,
+    Space,
+    Table,
+)
 from stream_ml.trees.introspection import TreeView
 from stream_ml.trees.parameters import TreeParameters
 from stream_ml.trees.restructuring import Restructuring
@@ -24,7 +35,7 @@ __all__ = ["MultiLabelHoeffdingTree"]
 FIRST_NODES = 8
 DETECTOR_ROWS = 32
 """Rows of a detector's histogram: room for five windows of 2**31 losses."""
-KEPT_OF_SPACE = ("free_nodes", "free_slots", "counters", "loss")
+KEPT_OF_SPACE = ("free_nodes", "free_slots", "counters", "faded")
 
 
 class MultiLabelHoeffdingTree(Restructuring, TreeView):
@@ -149,7 +160,6 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             river=p.river,
             naive_bayes=p.naive_bayes and not p.river,
             naive_bayes_at_root=p.naive_bayes_at_root,
-            naive_bayes_scale=float(p.naive_bayes_scale),
             drift=p.drift,
             warning_delta=float(p.warning_delta),
             comparison_rows=float(p.comparison_rows),
@@ -260,6 +270,16 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             raise IndexError(f"feature {int(features.max())} in a row, but the tree knows {self.n_features}")
         if len(labels) and int(labels.max()) >= self.n_labels:
             raise IndexError(f"label {int(labels.max())} in a row, but the tree knows {self.n_labels}")
+
+    def start_alternate(self, instance: int) -> None:
+        """Start an alternate of the whole tree, as on a warning at the root, unless one grows already."""
+        if self._nodes.ints[self.root, ALTERNATE] < 0:
+            self._warn(self.root, instance)
+
+    def limit_memory(self, megabytes: float) -> None:
+        """Set `memory_limit_mb` anew. What leaves already observe stays until they split or are put to sleep."""
+        self.parameters = replace(self.parameters, memory_limit_mb=megabytes)
+        self._set_max_slots()
 
     # -- events
 

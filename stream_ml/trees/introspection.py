@@ -52,6 +52,11 @@ class TreeView:
                 stack += [right, left]
 
     @property
+    def root(self) -> int:
+        """Number of the root node; another one after the whole tree was swapped."""
+        return int(self._space.counters[ROOT])
+
+    @property
     def n_nodes(self) -> int:
         """Nodes of the tree, alternate subtrees not counted."""
         return sum(1 for _ in self._walk())
@@ -89,8 +94,8 @@ class TreeView:
     @property
     def mean_loss(self) -> float:
         """The tree's own loss (soft Jaccard of the leaf's prior) over about the last 1,000 rows; 1 before any."""
-        rows = float(self._space.loss[LOSS_ROWS])
-        return float(self._space.loss[LOSS_SUM]) / rows if rows > 0.0 else 1.0
+        rows = float(self._space.faded[LOSS_ROWS])
+        return float(self._space.faded[LOSS_SUM]) / rows if rows > 0.0 else 1.0
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: nodes, observers, naive Bayes, detectors."""

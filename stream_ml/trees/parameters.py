@@ -34,8 +34,6 @@ class TreeParameters:
         Bound on what the active leaves observe; past it the least promising leaf stops observing.
     naive_bayes, naive_bayes_at_root
         Whether leaves vote by naive Bayes, and whether a tree of one leaf does too.
-    naive_bayes_scale
-        Factor on naive Bayes' evidence: features are not independent, so their evidence adds up to too much.
     drift
         Whether tests are watched for drift and alternate subtrees grown.
     warning_delta
@@ -55,7 +53,7 @@ class TreeParameters:
 
     grace_period: int = 200
     split_confidence: float = 1e-5
-    tie_threshold: float = 0.05
+    tie_threshold: float = 0.2
     min_branch_fraction: float = 0.01
     max_share_to_split: float = 0.99
     max_depth: int = 20
@@ -63,7 +61,6 @@ class TreeParameters:
     memory_limit_mb: float = 64.0
     naive_bayes: bool = True
     naive_bayes_at_root: bool = False
-    naive_bayes_scale: float = 1.0
     drift: bool = True
     warning_delta: float = 0.01
     comparison_rows: int = 200
@@ -80,7 +77,6 @@ class TreeParameters:
             "max_depth": 0 <= self.max_depth <= 1000,
             "inherited_rows": self.inherited_rows > 0.0,
             "memory_limit_mb": self.memory_limit_mb > 0.0,
-            "naive_bayes_scale": self.naive_bayes_scale > 0.0,
             "warning_delta": 0.0 < self.warning_delta < 1.0,
             "comparison_rows": self.comparison_rows >= 1,
         }

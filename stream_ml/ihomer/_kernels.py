@@ -1,0 +1,108 @@
+"""Compiled loops of the classifier: labels to clusters, and the watch on losses."""
+
+from __future__ import annotations
+
+from stream_ml.drift._kernels import adwin_mean, adwin_update, adwin_width
+from stream_ml.jit import kernel
+
+__all__ = ["cluster_losses", "route_labels", "scatter_logits", "watch_losses"]
+
+LEARN = 2
+
+
+@kernel
+def route_labels(y_indptr, y_indices, slot_of, position_of, cursor, indptr, indices):
+    """Regroup the rows' labels by cluster.
+
+    Cluster `s` gets the CSR rows `indptr[s]` (rows + 1,) into the shared `indices`, each label as its position in the
+    cluster, in the order of the row. `cursor` is scratch (clusters,).
+    """
+    n_slots = len(cursor)
+    cursor[:] = 0
+    for k in range(y_indptr[0], y_indptr[-1]):
+        cursor[slot_of[y_indices[k]]] += 1
+    start = 0
+    for slot in range(n_slots):
+        size = cursor[slot]
+        cursor[slot] = start
+        indptr[slot, 0] = start
+        start += size
+    for row in range(len(y_indptr) - 1):
+        for k in range(y_indptr[row], y_indptr[row + 1]):
+            label = y_indices[k]
+            slot = slot_of[label]
+            indices[cursor[slot]] = position_of[label]
+            cursor[slot] += 1
+        for slot in range(n_slots):
+            indptr[slot, row + 1] = cursor[slot]
+
+
+@kernel
+def scatter_logits(part, labels, out):
+    """Write a cluster's log-odds (rows, slots, its labels) to their places in `out` (rows, slots, all labels)."""
+    for row in range(part.shape[0]):
+        for e in range(part.shape[1]):
+            for i in range(len(labels)):
+                out[row, e, labels[i]] = part[row, e, i]
+
+
+@kernel
+def cluster_losses(probabilities, y_indptr, y_indices, mode, slot_of, n_labels, n_slots, shared, losses):
+    """Soft Jaccard loss of each row in each cluster, and over all labels in the last column.
+
+    `sum |p - y| / (1 + sum max(p, y))`: in [0, 1), smooth in the probabilities and so of less variance than the loss
+    of a decision; the 1 keeps rows without labels near 0. Rows that are not learned get -1. `shared` is scratch
+    (slots + 1,).
+    """
+    for row in range(len(mode)):
+        if not mode[row] & LEARN:
+            for slot in range(n_slots + 1):
+                losses[row, slot] = -1.0
+            continue
+        # as if no label were present: |p - 0| = max(p, 0) = p
+        for slot in range(n_slots + 1):
+            losses[row, slot] = 0.0
+        for label in range(n_labels):
+            losses[row, slot_of[label]] += probabilities[row, label]
+        for slot in range(n_slots):
+            losses[row, n_slots] += losses[row, slot]
+        for slot in range(n_slots + 1):
+            shared[slot] = losses[row, slot]
+        for k in range(y_indptr[row], y_indptr[row + 1]):
+            label = y_indices[k]
+            p = float(probabilities[row, label])
+            slot = slot_of[label]
+            losses[row, slot] += 1.0 - 2.0 * p
+            losses[row, n_slots] += 1.0 - 2.0 * p
+            shared[slot] += 1.0 - p
+            shared[n_slots] += 1.0 - p
+        for slot in range(n_slots + 1):
+            losses[row, slot] = max(0.0, losses[row, slot]) / (1.0 + shared[slot])
+
+
+@kernel
+def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warning_delta, clock, found, statistics):
+    """Feed each column of `losses` (rows, columns; negative = skip) to its detector in both banks.
+
+    A detection of a rise is written to `found` (n, 3) as (row, column, 1 for a warning or 2 for a drift) and to
+    `statistics` (n, 2) as (mean, width) of the window that is left; returns how many there are. Falls only shorten the
+    detectors' windows.
+    """
+    n = 0
+    for row in range(losses.shape[0]):
+        for column in range(losses.shape[1]):
+            loss = losses[row, column]
+            if loss < 0.0:
+                continue
+            slot = detectors[column]
+            for kind in range(1, 3):
+                bank = warning_bank if kind == 1 else drift_bank
+                delta = warning_delta if kind == 1 else drift_delta
+                if adwin_update(bank, slot, loss, delta, clock, 5, 5, 10) > 0:
+                    found[n, 0] = row
+                    found[n, 1] = column
+                    found[n, 2] = kind
+                    statistics[n, 0] = adwin_mean(bank, slot)
+                    statistics[n, 1] = adwin_width(bank, slot)
+                    n += 1
+    return n

@@ -1,0 +1,327 @@
+"""The iHOMER-style classifier: label clusters, a tree per cluster, experts, drift handling and restructuring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from stream_ml.errors import ConfigError
+from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking, decide
+from stream_ml.ihomer._kernels import cluster_losses, route_labels
+from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.parameters import IHomerParameters
+from stream_ml.ihomer.partition import Partition
+from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
+from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+from stream_ml.streams.schema import Schema
+
+__all__ = ["IHomerClassifier"]
+
+LEAF_SLOTS = 3
+BLOCK_CELLS = 1 << 22
+
+
+class IHomerClassifier:
+    """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
+
+    Root experts (linear models, naive Bayes, prior; per label, for ever) and the experts of the leaf that the instance
+    reaches in its cluster's tree give log-odds; stacking makes them one probability per label. The labels are
+    partitioned by online divisive-agglomerative clustering of their co-occurrence; trees follow the partition. ADWIN on
+    the loss of every cluster and of the whole starts background learners and re-opens the partition.
+
+    Everything that changes structure happens when the number of learned instances is a multiple of `period`, so results
+    do not depend on how a stream is cut into batches.
+
+    Parameters
+    ----------
+    schema
+        The stream's schema; taken from the first batch when not given.
+    **parameters
+        Fields of `IHomerParameters`; sections as dicts, e.g. `tree={"grace_period": 100}`.
+
+    Raises
+    ------
+    ConfigError
+        An unknown parameter or a value out of bounds.
+
+    References
+    ----------
+    Neves, Lourenço, Cano, Marreiros: Online hierarchical partitioning of the output space in extreme multi-label data
+    streams, ECAI 2025. Rodrigues, Gama, Pedroso: Hierarchical clustering of time-series data streams, IEEE TKDE 2008.
+
+    Examples
+    --------
+    >>> from stream_ml.simulation import default_stream
+    >>> model = IHomerClassifier()
+    >>> for batch in default_stream(n_instances=2000, seed=1):
+    ...     predictions = model.test_then_train(batch)
+    >>> model.n_learned, predictions.probabilities.shape[0]
+    (2000, 1000)
+    """
+
+    def __init__(self, schema: Schema | None = None, **parameters: Any) -> None:
+        try:
+            self.settings = IHomerParameters(**parameters)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "parameters"
+            raise ConfigError(f"IHomerClassifier: {where}: {first['msg']}, found {first.get('input')!r}") from error
+        self.n_learned = 0
+        self._schema: Schema | None = None
+        self._events: list[Event] = []
+        if schema is not None:
+            self._start(schema)
+
+    @classmethod
+    def from_parameters(cls, parameters: IHomerParameters, schema: Schema | None = None) -> IHomerClassifier:
+        """A classifier of the given settings."""
+        return cls(schema, **parameters.model_dump())
+
+    def _start(self, schema: Schema) -> None:
+        """Make the parts, now that it is known what an absent feature means."""
+        settings = self.settings
+        self._schema = schema
+        self._arities = schema.arities()
+        self._pool = ExpertPool(sparse=schema.sparse, prior_fading=settings.experts.prior_fading)
+        roots = len(ROOT_EXPERTS)
+        self._stacking = Stacking(
+            [1.0 / roots] * roots + [0.0] * LEAF_SLOTS,
+            shared_rate=settings.experts.stacking_shared_rate,
+            own_rate=settings.experts.stacking_own_rate,
+        )
+        self._partition = Partition(settings, sparse=schema.sparse)
+        self._watch = LossWatch(settings.drift)
+
+    # -- the hot call ---------------------------------------------------------------------------------------------
+
+    def test_then_train(self, batch: Batch) -> Predictions:
+        """Predict each row with PREDICT in its mode, then learn it if it has LEARN; in order, row by row.
+
+        Returns
+        -------
+        Predictions
+            Decided label sets, and probabilities float32 (rows, batch.n_labels): 0 for labels never learned.
+        """
+        if self._schema is None:
+            self._start(batch.schema)
+        elif batch.schema.sparse != self._pool.design.sparse:
+            raise ConfigError("a batch of a sparse schema after one of a dense schema, or the reverse: use a new model")
+        self._grow_features(batch)
+        probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
+        indptr = np.zeros(len(batch) + 1, dtype=np.int64)
+        chosen: list[NDArray[np.int32]] = []
+        start = 0
+        for block in self._blocks(batch):
+            stop = start + len(block)
+            p = self._learn_block(block)
+            probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
+            block_indptr, block_indices = decide(p, block.mode)
+            indptr[start + 1 : stop + 1] = indptr[start] + block_indptr[1:]
+            chosen.append(block_indices)
+            start = stop
+            if self.n_learned and self.n_learned % self.settings.period == 0 and block.mode[-1] & LEARN:
+                self._restructure()
+        indices = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int32)
+        return Predictions(indptr, indices, probabilities)
+
+    def predict(self, batch: Batch) -> Predictions:
+        """Predict all rows, learn none; the model does not change."""
+        return self.test_then_train(batch.with_mode(PREDICT))
+
+    def learn(self, batch: Batch) -> None:
+        """Learn all rows, in order, without predictions."""
+        self.test_then_train(batch.with_mode(LEARN))
+
+    def _blocks(self, batch: Batch) -> Iterator[Batch]:
+        """Cut the batch where structure may change, where a new label is first learned, and to bound scratch memory."""
+        learns = (batch.mode & LEARN) != 0
+        highest = np.full(len(batch), -1, dtype=np.int64)
+        filled = np.flatnonzero(np.diff(batch.y_indptr))
+        if len(filled):
+            highest[filled] = np.maximum.reduceat(batch.y_indices, batch.y_indptr[filled])
+        highest[~learns] = -1
+        highest = np.maximum.accumulate(highest)
+        learned = np.cumsum(learns)
+        start = 0
+        while start < len(batch):
+            if int(highest[start]) >= self.n_labels:
+                row = batch.y_indices[batch.y_indptr[start] : batch.y_indptr[start + 1]]
+                self._grow_labels(int(highest[start]) + 1, row)
+            before = int(learned[start - 1]) if start else 0
+            due = self.settings.period - self.n_learned % self.settings.period
+            stop = int(np.searchsorted(learned, before + due)) + 1
+            stop = min(stop, int(np.searchsorted(highest, self.n_labels)))
+            cells = (len(ROOT_EXPERTS) + LEAF_SLOTS) * max(1, self.n_labels)
+            stop = min(stop, start + max(1, BLOCK_CELLS // cells), len(batch))
+            yield batch.rows(start, stop)
+            start = stop
+
+    def _learn_block(self, block: Batch) -> NDArray[np.float32]:
+        """Probabilities of one block; rows are learned, structure stays."""
+        n_labels, partition = self.n_labels, self._partition
+        roots = len(ROOT_EXPERTS)
+        logits = np.zeros((len(block), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
+        if not n_labels:
+            self.n_learned += int(np.count_nonzero(block.mode & LEARN))
+            return logits[:, 0]
+        self._pool.process(block, logits)
+        local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
+        local_indices = np.empty(len(block.y_indices), dtype=np.int32)
+        cursor = np.zeros(partition.n_slots, dtype=np.int64)
+        route_labels(
+            block.y_indptr,
+            block.y_indices,
+            partition.slot_of,
+            partition.position_of,
+            cursor,
+            local_indptr,
+            local_indices,
+        )
+        partition.process(block, local_indptr, local_indices, self.n_learned, logits[:, roots:])
+        p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode)
+        self._watch_block(block, p)
+        partition.learn_labels(block)
+        self.n_learned += int(np.count_nonzero(block.mode & LEARN))
+        return p
+
+    def _watch_block(self, block: Batch, probabilities: NDArray[np.float32]) -> None:
+        """Feed the rows' losses to the detectors."""
+        if not self.settings.drift.enabled:
+            return
+        partition = self._partition
+        losses = np.empty((len(block), partition.n_slots + 2))
+        cluster_losses(
+            probabilities,
+            block.y_indptr,
+            block.y_indices,
+            block.mode,
+            partition.slot_of,
+            self.n_labels,
+            partition.n_slots,
+            np.empty(partition.n_slots + 1),
+            losses,
+        )
+        partition.dependence(block, losses[:, -1])
+        self._watch.update(losses, block.mode, partition.ids, self.n_learned)
+
+    # -- growth ---------------------------------------------------------------------------------------------------
+
+    @property
+    def n_labels(self) -> int:
+        """Labels met in learning so far (one more than the highest position)."""
+        return self._partition.n_labels if self._schema is not None else 0
+
+    def _grow_features(self, batch: Batch) -> None:
+        """Make room for features that the schema gained; it changes no prediction until they are used."""
+        if batch.n_features > len(self._arities) or batch.schema is not self._schema:
+            self._schema = batch.schema
+            self._arities = batch.schema.arities(batch.n_features)
+        self._pool.grow(self._arities, self.n_labels)
+        self._partition.grow_features(self._arities)
+
+    def _grow_labels(self, n_labels: int, companions: NDArray[np.int32]) -> None:
+        """Let labels join that are about to be learned for the first time, with the label set that brings them."""
+        self._pool.grow(self._arities, n_labels)
+        self._stacking.grow(n_labels)
+        self._events += self._partition.grow_labels(n_labels, companions, self.n_learned)
+        self._watch.follow(self._partition.ids)
+
+    # -- structure ------------------------------------------------------------------------------------------------
+
+    def _restructure(self) -> None:
+        """Act on the drifts found since the last time, then on what the clustering asks for."""
+        reopened: Found | None = None
+        for found in self._watch.take():
+            self._report(found)
+            if found.where in self._partition.learners:
+                self._partition.start_background(found.where, self.n_learned)
+                if found.drift:
+                    self._hurry(self._partition.learners[found.where].labels)
+            elif found.drift and found.where == LOSS:
+                self._hurry(np.arange(self.n_labels, dtype=np.int32))
+            if found.drift and found.where in {LOSS, DEPENDENCE}:
+                reopened = found
+        if reopened is not None:
+            self._partition.reopen()
+        before = self.clusters if reopened is not None else []
+        self._events += self._partition.settle(self.n_learned)
+        if reopened is not None:
+            changed = {"before": before, "after": self.clusters}
+            self._events.append(
+                Event("restructure", self.n_learned, "global", "", {"drift": reopened.instance}, changed)
+            )
+        self._watch.follow(self._partition.ids)
+
+    def _hurry(self, labels: NDArray[np.int32]) -> None:
+        """Make the steps of these labels' experts and of their stacking long again; weights stay."""
+        self._pool.forget(labels, self.settings.drift.keep)
+        self._stacking.forget(labels, self.settings.drift.keep)
+
+    def _report(self, found: Found) -> None:
+        """Note a warning or a drift as an event."""
+        scope, where = "cluster", str(found.where)
+        if found.where in {LOSS, DEPENDENCE}:
+            scope, where = "global", "loss" if found.where == LOSS else "dependence"
+        reason = {"window_mean": found.mean, "window_width": found.width}
+        self._events.append(Event("drift" if found.drift else "warning", found.instance, scope, where, reason))
+
+    # -- looking in -----------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All settings, defaults included."""
+        return self.settings.model_dump()
+
+    @property
+    def clusters(self) -> list[list[int]]:
+        """Positions of the labels of each cluster; a partition of the labels met so far."""
+        return [] if self._schema is None else [sorted(x.labels.tolist()) for x in self._partition.learners.values()]
+
+    def drain_events(self) -> list[Event]:
+        """Events since the last call, oldest first."""
+        events, self._events = self._events, []
+        return events
+
+    def expert_weights(self) -> dict[str, NDArray[np.float64]]:
+        """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,)."""
+        names = (*ROOT_EXPERTS, "leaf_prior", "leaf_naive_bayes", "leaf_labelset", "intercept")
+        return dict(zip(names, self._stacking.weights(), strict=True))
+
+    def memory_usage(self) -> dict[str, int]:
+        """Bytes held, by part."""
+        if self._schema is None:
+            return {}
+        return {**self._pool.memory_usage(), **self._partition.memory_usage()}
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """All that the future depends on, as one flat mapping (copies)."""
+        state = {"n_learned": np.array([self.n_learned], dtype=np.int64)}
+        for name, part in self._parts():
+            state |= {f"{name}.{key}": np.array(array) for key, array in part.state_dict().items()}
+        return state
+
+    def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
+        """Take over the state of a model of the same settings; the future is then the same bit for bit."""
+        self._start(schema)
+        for name, part in self._parts():
+            part.load_state_dict(
+                {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(f"{name}.")}
+            )
+        self.n_learned = int(state["n_learned"][0])
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        """The stateful parts by name."""
+        if self._schema is None:
+            return []
+        return [
+            ("pool", self._pool),
+            ("stacking", self._stacking),
+            ("partition", self._partition),
+            ("watch", self._watch),
+        ]

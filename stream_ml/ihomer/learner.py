@@ -1,0 +1,141 @@
+"""What predicts for one label cluster: its labels, in the order of its tree's columns, and the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.parameters import IHomerParameters
+from stream_ml.streams.batch import Batch
+from stream_ml.trees import MultiLabelHoeffdingTree
+
+__all__ = ["ClusterLearner"]
+
+TREE_KINDS = {
+    "split": "tree_split",
+    "warning": "tree_warning",
+    "drift": "tree_drift",
+    "swap": "tree_swap",
+    "drop": "tree_drop",
+    "deactivate": "tree_memory",
+    "activate": "tree_memory",
+    "restart": "tree_memory",
+}
+
+
+class ClusterLearner:
+    """A cluster's labels (positions in the stream's label space) and the tree that predicts them.
+
+    Self-contained: it needs the instance, the cluster's own labels and nothing of other clusters, so that it can move.
+    Methods that change the label set return a new learner that takes the tree over.
+    """
+
+    def __init__(self, labels: NDArray[np.int32], tree: MultiLabelHoeffdingTree) -> None:
+        self.labels, self.tree = labels, tree
+        self._root = tree.root
+
+    @classmethod
+    def fresh(
+        cls, labels: NDArray[np.int32], arities: NDArray[np.int32], sparse: bool, settings: IHomerParameters
+    ) -> ClusterLearner:
+        """A learner that knows nothing yet."""
+        return cls(labels, _tree(arities, len(labels), sparse, settings))
+
+    @property
+    def weight(self) -> float:
+        """Instances learned."""
+        return float(self.tree.n_learned)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the tree."""
+        return sum(self.tree.memory_usage().values())
+
+    def process(
+        self,
+        block: Batch,
+        mode: NDArray[np.uint8],
+        y_indptr: NDArray[np.int64],
+        y_indices: NDArray[np.int32],
+        n_learned: int,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Leaf log-odds of every row to `out` (rows, leaf slots, labels of the cluster), then learn the row."""
+        self.tree.process(
+            block.x_indptr,
+            block.x_indices,
+            block.x_values,
+            y_indptr,
+            y_indices,
+            mode,
+            0,
+            len(block),
+            n_learned,
+            out,
+        )
+
+    def start_background(self, instance: int) -> None:
+        """Grow an alternate tree beside the tree, unless one grows; it takes over when it is significantly better."""
+        self.tree.start_alternate(instance)
+
+    def limit_memory(self, megabytes: float) -> None:
+        """Bound what the tree's leaves observe."""
+        self.tree.limit_memory(megabytes)
+
+    def drain_events(self, cluster: int) -> list[Event]:
+        """What happened in the tree since the last call. A swap of the whole tree is one of the cluster's learner."""
+        events = []
+        for fact in self.tree.drain_events():
+            kind = fact["kind"]
+            whole = kind in {"swap", "drop"} and fact["node"] == self._root
+            if whole and kind == "swap":
+                self._root = fact["alternate"]
+            kind = kind if whole else TREE_KINDS[kind]
+            reason = {name: value for name, value in fact.items() if name not in {"kind", "instance"}}
+            scope = "cluster" if whole else "tree"
+            events.append(Event(kind, fact["instance"], scope, str(cluster), reason))
+        return events
+
+    def grow_features(self, arities: NDArray[np.int32]) -> None:
+        """Make room for new features."""
+        self.tree.grow_features(arities)
+
+    def restricted(self, labels: NDArray[np.int32]) -> ClusterLearner:
+        """The learner of the labels it shares with `labels`: the same tree, with their statistics alone."""
+        keep = np.flatnonzero(np.isin(self.labels, labels)).astype(np.int32)
+        return ClusterLearner(self.labels[keep], self.tree.restrict(keep))
+
+    def extended(self, labels: NDArray[np.int32]) -> ClusterLearner:
+        """With labels appended that were never positive before."""
+        if not len(labels):
+            return self
+        return ClusterLearner(np.concatenate([self.labels, labels]), self.tree.extend(len(labels)))
+
+    def grafted(self, other: ClusterLearner) -> ClusterLearner:
+        """With the labels of `other` appended; the structure is this one's, the other's labels bring their rates."""
+        return ClusterLearner(np.concatenate([self.labels, other.labels]), self.tree.graft_labels(other.tree))
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        return {"labels": self.labels, **{f"tree.{name}": a for name, a in self.tree.state_dict().items()}}
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, NDArray], arities: NDArray[np.int32], sparse: bool, settings: IHomerParameters
+    ) -> ClusterLearner:
+        """The learner that `state_dict` described."""
+        labels = np.array(state["labels"], dtype=np.int32)
+        tree = _tree(arities, len(labels), sparse, settings)
+        tree.load_state_dict({name[5:]: a for name, a in state.items() if name.startswith("tree.")})
+        return cls(labels, tree)
+
+
+def _tree(
+    arities: NDArray[np.int32], n_labels: int, sparse: bool, settings: IHomerParameters
+) -> MultiLabelHoeffdingTree:
+    """A tree of the given settings."""
+    options = settings.tree.model_dump(exclude={"enabled"})
+    return MultiLabelHoeffdingTree(arities, n_labels, sparse=sparse, **options)

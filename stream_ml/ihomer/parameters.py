@@ -1,0 +1,68 @@
+"""Every setting of the classifier, with its default, bounds and meaning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["ClusterParameters", "DriftParameters", "ExpertParameters", "IHomerParameters", "TreeParameters"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClusterParameters(_Section):
+    """Online divisive-agglomerative clustering of the labels (`stream_ml.labels`)."""
+
+    enabled: bool = Field(True, description="Partition the labels; when false, all labels stay in one cluster.")
+    split: Literal["similarity", "pivot"] = Field(
+        "similarity", description="How a cluster is cut: keeping similarity, or by pivots as in ODAC."
+    )
+    delta: float = Field(0.05, gt=0, lt=1, description="One minus the confidence of the Hoeffding bound.")
+    tau: float = Field(0.1, gt=0, lt=1, description="Bound below which near-equal dissimilarities count as told apart.")
+    min_size: int | None = Field(None, ge=1, description="Smallest cluster; by default the typical label-set size.")
+    max_size: int = Field(24, ge=2, description="Largest cluster, once there is evidence to cut by.")
+    fading: float = Field(0.9998, gt=0, le=1, description="Fading factor of co-occurrence counts, per instance.")
+    reopen_keep: float = Field(0.05, ge=0, le=1, description="Share of the counts kept after a drift of dependence.")
+
+
+class TreeParameters(_Section):
+    """The multi-label Hoeffding tree of each cluster (`stream_ml.trees`)."""
+
+    enabled: bool = Field(True, description="Grow trees; when false, root experts predict alone.")
+    grace_period: int = Field(200, ge=1, description="Instances a leaf sees between two attempts to split it.")
+    memory_limit_mb: float = Field(128.0, gt=0, description="Statistics of all trees together, in MB.")
+
+
+class DriftParameters(_Section):
+    """ADWIN on the loss of each cluster and of the whole."""
+
+    enabled: bool = Field(True, description="Watch losses and act on drift.")
+    drift_confidence: float = Field(0.002, gt=0, lt=1, description="ADWIN's delta for a drift.")
+    warning_confidence: float = Field(0.02, gt=0, lt=1, description="ADWIN's delta for a warning.")
+    clock: int = Field(32, ge=1, description="Learned instances between two looks at a detector's window.")
+    keep: float = Field(
+        0.05, ge=0, le=1, description="Share of the evidence that slows learning down kept after a drift."
+    )
+
+
+class ExpertParameters(_Section):
+    """Root experts and their stacking (`stream_ml.experts`)."""
+
+    prior_fading: float = Field(0.999, gt=0, le=1, description="Fading factor of label frequencies, per instance.")
+    stacking_shared_rate: float = Field(0.1, gt=0, description="Step of the stacking weights all labels share.")
+    stacking_own_rate: float = Field(0.05, gt=0, description="Step of each label's own stacking weights.")
+
+
+class IHomerParameters(_Section):
+    """Settings of `IHomerClassifier`."""
+
+    period: int = Field(
+        100, ge=1, description="Learned instances between two looks at drift and partition; acts at its multiples."
+    )
+    clusters: ClusterParameters = ClusterParameters()
+    tree: TreeParameters = TreeParameters()
+    drift: DriftParameters = DriftParameters()
+    experts: ExpertParameters = ExpertParameters()

@@ -1,0 +1,197 @@
+"""Clusters and their learners: routing, background learners, and what happens to a tree when its cluster changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.ihomer._kernels import scatter_logits
+from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.learner import ClusterLearner
+from stream_ml.ihomer.parameters import IHomerParameters
+from stream_ml.labels import Change, LabelClusters
+from stream_ml.streams.batch import PREDICT, Batch
+
+__all__ = ["Partition"]
+
+
+class Partition:
+    """The label clusters and one learner for each, kept in step.
+
+    `learners` maps a cluster's id to its learner, in the order of the clusters' slots.
+    """
+
+    def __init__(self, settings: IHomerParameters, *, sparse: bool) -> None:
+        self.settings, self.sparse = settings, sparse
+        options = settings.clusters.model_dump(exclude={"enabled", "reopen_keep"})
+        self.clusters = LabelClusters(0, **options)
+        self.learners: dict[int, ClusterLearner] = {}
+        self.slot_of = np.zeros(0, dtype=np.int64)
+        self.position_of = np.zeros(0, dtype=np.int64)
+        self._arities = np.zeros(0, dtype=np.int32)
+
+    @property
+    def n_labels(self) -> int:
+        """Labels in the partition."""
+        return len(self.slot_of)
+
+    @property
+    def n_slots(self) -> int:
+        """Number of clusters."""
+        return len(self.learners)
+
+    @property
+    def ids(self) -> list[int]:
+        """Cluster ids in slot order."""
+        return list(self.learners)
+
+    def _index(self) -> None:
+        """Tell for every label its cluster's slot and its position there."""
+        n = sum(len(learner.labels) for learner in self.learners.values())
+        self.slot_of, self.position_of = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        for slot, learner in enumerate(self.learners.values()):
+            self.slot_of[learner.labels] = slot
+            self.position_of[learner.labels] = np.arange(len(learner.labels))
+
+    # -- the hot path ---------------------------------------------------------------------------------------------
+
+    def process(
+        self,
+        block: Batch,
+        y_indptr: NDArray[np.int64],
+        y_indices: NDArray[np.int32],
+        n_learned: int,
+        out: NDArray[np.float32],
+    ) -> None:
+        """Every learner predicts and learns the block; leaf log-odds go to `out` (rows, leaf slots, labels)."""
+        if not self.settings.tree.enabled:
+            return
+        mode = block.mode | np.uint8(PREDICT)  # stacking learns from the log-odds of rows that are only learned, too
+        for slot, learner in enumerate(self.learners.values()):
+            part = np.empty((len(block), out.shape[1], len(learner.labels)), dtype=np.float32)
+            learner.process(block, mode, y_indptr[slot], y_indices, n_learned, part)
+            scatter_logits(part, learner.labels, out)
+
+    def learn_labels(self, block: Batch) -> None:
+        """Count the block's label co-occurrence."""
+        self.clusters.update(block.y_indptr, block.y_indices, block.mode, 0, len(block))
+
+    def dependence(self, block: Batch, out: NDArray[np.float64]) -> None:
+        """Per row the share of its pairs of labels that lie in different clusters; -1 where there is none."""
+        out[:] = self.clusters.dependence_loss(block.y_indptr, block.y_indices, block.mode, 0, len(block))
+
+    # -- growth ---------------------------------------------------------------------------------------------------
+
+    def grow_features(self, arities: NDArray[np.int32]) -> None:
+        """Make room for new features in every tree."""
+        if len(arities) > len(self._arities):
+            self._arities = arities
+            for learner in self.learners.values():
+                learner.grow_features(arities)
+
+    def grow_labels(self, n_labels: int, companions: NDArray[np.int32], instance: int) -> list[Event]:
+        """Let new labels join, near the labels of the instance that brought them; returns the events."""
+        return self._apply(self.clusters.grow(n_labels, companions, instance), instance)
+
+    # -- structure ------------------------------------------------------------------------------------------------
+
+    def start_background(self, cluster: int, instance: int) -> None:
+        """Start a background tree for a cluster that was warned of drift, unless it has one."""
+        if self.settings.tree.enabled:
+            self.learners[cluster].start_background(instance)
+
+    def reopen(self) -> None:
+        """Forget most of the co-occurrence seen so far, so that the partition follows what comes now."""
+        self.clusters.reopen(self.settings.clusters.reopen_keep)
+
+    def settle(self, instance: int) -> list[Event]:
+        """What happened in the trees, then splits, merges and moves as the clustering asks."""
+        events = self.tree_events()
+        if self.settings.clusters.enabled:
+            events += self._apply(self.clusters.check(instance), instance)
+        return events
+
+    def tree_events(self) -> list[Event]:
+        """What happened in the trees since the last call, in the order of the instances."""
+        events = [event for cluster, learner in self.learners.items() for event in learner.drain_events(cluster)]
+        return sorted(events, key=lambda event: event.instance)
+
+    def _apply(self, changes: list[Change], instance: int) -> list[Event]:
+        """Bring the learners in step with changes of the partition; knowledge is carried over."""
+        events = []
+        for change in changes:
+            gone = {cluster: self.learners.pop(cluster) for cluster in change.before if cluster in self.learners}
+            for cluster, labels in change.after.items():
+                self.learners[cluster] = self._succeed(list(gone.values()), np.asarray(labels, dtype=np.int32))
+            events.append(
+                Event(
+                    kind=change.kind,
+                    instance=instance,
+                    scope="cluster",
+                    where=" ".join(map(str, change.before or change.after)),
+                    reason=dict(change.reason),
+                    changed={
+                        "before": {str(c): np.asarray(x).tolist() for c, x in change.before.items()},
+                        "after": {str(c): np.asarray(x).tolist() for c, x in change.after.items()},
+                    },
+                )
+            )
+        if changes:
+            self.learners = {c: self.learners[c] for c in sorted(self.learners)}
+            self._index()
+            self._share_memory()
+        return events
+
+    def _share_memory(self) -> None:
+        """Divide the trees' memory by the sizes of their label sets."""
+        columns = sum(len(learner.labels) + 1 for learner in self.learners.values())
+        for learner in self.learners.values():
+            learner.limit_memory(self.settings.tree.memory_limit_mb * (len(learner.labels) + 1) / columns)
+
+    def _succeed(self, before: list[ClusterLearner], labels: NDArray[np.int32]) -> ClusterLearner:
+        """The learner of a cluster that takes over `labels` from the learners `before`.
+
+        The one that knows most of the labels (of equals, the one that has seen more) gives the tree, restricted to what
+        it shares with the new cluster; the other labels are grafted on from where they were, or start anew.
+        """
+        shared = [(len(np.intersect1d(x.labels, labels)), x.weight, -i) for i, x in enumerate(before)]
+        if not shared or max(shared)[0] == 0:
+            return ClusterLearner.fresh(labels, self._arities, self.sparse, self.settings)
+        best = before[-max(shared)[2]]
+        learner = best.restricted(labels)
+        for other in before:
+            if other is not best and len(np.intersect1d(other.labels, labels)):
+                learner = learner.grafted(other.restricted(labels))
+        return learner.extended(np.setdiff1d(labels, learner.labels).astype(np.int32))
+
+    def memory_usage(self) -> dict[str, int]:
+        """Bytes by part."""
+        return {
+            "trees": sum(learner.nbytes for learner in self.learners.values()),
+            "co_occurrence": sum(a.nbytes for a in self.clusters.state_dict().values()),
+        }
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        state: dict[str, Any] = {f"clusters.{name}": a for name, a in self.clusters.state_dict().items()}
+        state["ids"] = np.array(self.ids, dtype=np.int64)
+        state["arities"] = self._arities
+        for cluster, learner in self.learners.items():
+            state |= {f"learner.{cluster}.{name}": a for name, a in learner.state_dict().items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self._arities = np.array(state["arities"], dtype=np.int32)
+        self.clusters.load_state_dict({n[9:]: a for n, a in state.items() if n.startswith("clusters.")})
+        self.learners = {}
+        for cluster in state["ids"].tolist():
+            prefix = f"learner.{cluster}."
+            part = {n[len(prefix) :]: a for n, a in state.items() if n.startswith(prefix)}
+            self.learners[cluster] = ClusterLearner.from_state(part, self._arities, self.sparse, self.settings)
+        self._index()

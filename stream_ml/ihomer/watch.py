@@ -1,0 +1,109 @@
+"""ADWIN on the loss of every cluster, of the whole instance, and on the dependence between labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.arrays import tuple_arrays
+from stream_ml.drift import AdwinBank, adwin_reset, grow_bank, new_bank
+from stream_ml.ihomer._kernels import watch_losses
+from stream_ml.ihomer.parameters import DriftParameters
+from stream_ml.streams.batch import LEARN
+
+__all__ = ["DEPENDENCE", "LOSS", "Found", "LossWatch"]
+
+LOSS = -1
+"""`Found.where` of the loss over all labels."""
+DEPENDENCE = -2
+"""`Found.where` of the share of co-occurring label pairs that the partition cuts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A rise of a loss: after which learned instance, where (a cluster's id, LOSS or DEPENDENCE), and how strong."""
+
+    instance: int
+    where: int
+    drift: bool
+    mean: float
+    width: float
+
+
+class LossWatch:
+    """Detectors by cluster id, two for each: one for warnings, one for drifts.
+
+    Rises only: a loss that falls is learning, not drift. The confidence is divided by the number of detectors, so that
+    many clusters do not mean many false alarms.
+    """
+
+    def __init__(self, settings: DriftParameters) -> None:
+        self.settings = settings
+        self.drift_bank: AdwinBank = new_bank(2)
+        self.warning_bank: AdwinBank = new_bank(2)
+        self.detector_of = {LOSS: 0, DEPENDENCE: 1}
+        self.pending: list[Found] = []
+
+    def follow(self, clusters: Sequence[int]) -> None:
+        """Give every new cluster fresh detectors and free those of clusters that are gone."""
+        alive = {LOSS, DEPENDENCE, *clusters}
+        for gone in [c for c in self.detector_of if c not in alive]:
+            del self.detector_of[gone]
+        free = sorted(set(range(len(alive))) - set(self.detector_of.values()))
+        new = [c for c in clusters if c not in self.detector_of]
+        highest = max([*self.detector_of.values(), *free[: len(new)]])
+        self.drift_bank = grow_bank(self.drift_bank, highest + 1)
+        self.warning_bank = grow_bank(self.warning_bank, highest + 1)
+        for cluster, detector in zip(new, free, strict=False):
+            adwin_reset(self.drift_bank, detector)
+            adwin_reset(self.warning_bank, detector)
+            self.detector_of[cluster] = detector
+
+    def update(
+        self, losses: NDArray[np.float64], mode: NDArray[np.uint8], clusters: Sequence[int], n_learned: int
+    ) -> None:
+        """Feed losses (rows, clusters + 2), negative where a row has none, of the block after `n_learned` instances."""
+        columns = [*clusters, LOSS, DEPENDENCE]
+        detectors = np.array([self.detector_of[c] for c in columns], dtype=np.int64)
+        s = self.settings
+        found = np.empty((2 * len(columns) * (len(losses) // s.clock + 2), 3), dtype=np.int64)
+        statistics = np.empty((len(found), 2))
+        n = watch_losses(
+            self.drift_bank,
+            self.warning_bank,
+            detectors,
+            losses,
+            s.drift_confidence / len(columns),
+            s.warning_confidence / len(columns),
+            s.clock,
+            found,
+            statistics,
+        )
+        numbers = n_learned + np.cumsum((mode & LEARN) != 0)
+        for (row, column, kind), (mean, width) in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
+            self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, mean, width))
+
+    def take(self) -> list[Found]:
+        """What was found since the last call, in order."""
+        found, self.pending = self.pending, []
+        return found
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        state = {f"drift.{name}": a for name, a in tuple_arrays(self.drift_bank).items()}
+        state |= {f"warning.{name}": a for name, a in tuple_arrays(self.warning_bank).items()}
+        state["detectors"] = np.array(list(self.detector_of.items()), dtype=np.int64).reshape(-1, 2)
+        rows = [(f.instance, f.where, f.drift, f.mean, f.width) for f in self.pending]
+        state["pending"] = np.array(rows, dtype=np.float64).reshape(-1, 5)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        for bank in ("drift", "warning"):
+            arrays = (np.array(state[f"{bank}.{name}"]) for name in AdwinBank._fields)
+            setattr(self, f"{bank}_bank", AdwinBank(*arrays))
+        self.detector_of = {int(c): int(d) for c, d in state["detectors"]}
+        self.pending = [Found(int(i), int(w), bool(d), m, n) for i, w, d, m, n in state["pending"].tolist()]
