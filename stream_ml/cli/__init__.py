@@ -1,1 +1,1 @@
-"""cli."""
+"""The command line: configuration, models by name, progress."""

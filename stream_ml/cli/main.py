@@ -1,0 +1,120 @@
+"""`stream-ml`: the entry point, its commands, and how failures are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from stream_ml import __version__
+from stream_ml.errors import StreamMLError
+
+__all__ = ["app", "main", "run"]
+
+INTERRUPTED, WRONG_INPUT, CLOSED_PIPE = 130, 2, 141
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Online multi-label learning on real streams.",
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"stream-ml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Online multi-label learning on real streams."""
+
+
+@app.command()
+def evaluate(
+    config: Annotated[
+        str | None, typer.Argument(help="YAML file; see configs/default.yaml.", show_default=False)
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Data file. Without one: a built-in drifting stream.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label columns: first:N, last:N, prefix:P, xml:FILE or name,name.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    model: Annotated[str | None, typer.Option(help="ihomer, no_change or majority_labelset.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
+    shuffle: Annotated[int | None, typer.Option(metavar="SEED", help="Shuffle with this seed.")] = None,
+    delay: Annotated[int | None, typer.Option(help="Instances until labels are known to the model.")] = None,
+    on_error: Annotated[str | None, typer.Option(metavar="raise|skip", help="At malformed lines.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Instances per batch; changes no result.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the built-in stream.")] = None,
+    window: Annotated[int | None, typer.Option(help="Scored instances per window.")] = None,
+    out: Annotated[str | None, typer.Option(help="Directory of the results. Else: runs/<time>.")] = None,
+    save_predictions: Annotated[bool, typer.Option("--save-predictions", help="Write predictions.jsonl.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Run a model over a stream, each instance predicted before it is learned, beside two baselines.
+
+    Writes summary.json, windows.csv, events.jsonl and the config.yaml that repeats the run. Options stand above the
+    configuration file, --set above options.
+    """
+    from stream_ml.cli.evaluate import evaluate_config
+
+    given = {
+        "stream.source": source,
+        "stream.labels": labels,
+        "stream.format": format,
+        "stream.limit": limit,
+        "stream.shuffle": shuffle,
+        "stream.delay": delay,
+        "stream.on_error": on_error,
+        "stream.batch_size": batch_size,
+        "stream.seed": seed,
+        "model.name": model,
+        "evaluation.window": window,
+        "evaluation.save_predictions": save_predictions or None,
+        "output.dir": out,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    if evaluate_config(config, options, set_ or [], quiet=quiet):
+        raise typer.Exit(INTERRUPTED)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line (`sys.argv` by default) and give its exit code; a user's mistake is told in one line."""
+    try:
+        code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except StreamMLError as error:
+        return _failed(str(error))
+    except BrokenPipeError:
+        # the reader left: nobody is there to be told, and the flush at exit must not complain either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted", err=True)
+        return INTERRUPTED
+    except Exception as error:
+        # what the command line's parser has to say, without its usage text
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return _failed(error.format_message() or "no command; try stream-ml --help")
+        raise
+    return int(code or 0)
+
+
+def run() -> NoReturn:
+    """The console script."""
+    sys.exit(main())
+
+
+def _failed(message: str) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return WRONG_INPUT

@@ -1,0 +1,151 @@
+"""Progress on stderr: a live bar on a terminal, a line now and then elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from stream_ml.evaluation import Progress as Snapshot
+
+__all__ = ["Bar", "Display", "Lines", "Silent", "display_for"]
+
+COMPILING = "compiling (once per install, about a minute)"
+SECONDS_BETWEEN_LINES = 10.0
+SILENT_SECONDS = 1.0
+
+
+class Display(Protocol):
+    """What tells the user how a run goes."""
+
+    def compiling(self) -> AbstractContextManager[None]:
+        """Around the time when kernels are compiled or loaded."""
+        ...
+
+    def running(self, name: str, total: int | None) -> AbstractContextManager[None]:
+        """Around the run over `total` instances (None: not known)."""
+        ...
+
+    def update(self, snapshot: Snapshot) -> None:
+        """After every batch."""
+        ...
+
+
+class Silent:
+    """Tells nothing."""
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Nothing to tell."""
+        yield
+
+    @contextmanager
+    def running(self, name: str, total: int | None) -> Iterator[None]:
+        """Nothing to tell."""
+        yield
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Nothing to tell."""
+
+
+class _Notice:
+    """Says `text` if what it surrounds takes longer than a moment: from the cache, kernels load at once."""
+
+    def __init__(self, console: Console, text: str) -> None:
+        self._timer = threading.Timer(SILENT_SECONDS, console.print, [text])
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._timer.cancel()
+
+
+class Lines:
+    """A log line every ten seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total: int | None = None
+        self._next = 0.0
+
+    def compiling(self) -> AbstractContextManager[None]:
+        """One line, if it takes long."""
+        return _Notice(self._console, f"{COMPILING} ...")
+
+    @contextmanager
+    def running(self, name: str, total: int | None) -> Iterator[None]:
+        """Start counting the seconds."""
+        self._total, self._next = total, time.monotonic() + SECONDS_BETWEEN_LINES
+        yield
+
+    def update(self, snapshot: Snapshot) -> None:
+        """A line when it is time for one."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+        total = f" of {self._total:,}" if self._total else ""
+        self._console.print(f"{snapshot.n_instances:,}{total} instances, {_rate(snapshot)}, {_live(snapshot)}")
+
+
+class Bar:
+    """A progress bar with rate, time left and live metrics."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[live]}"),
+            console=console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self._task = self._progress.add_task("", total=None, rate="", live="", visible=False)
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """A status that moves."""
+        with self._console.status(f"{COMPILING}; later runs start at once"):
+            yield
+
+    @contextmanager
+    def running(self, name: str, total: int | None) -> Iterator[None]:
+        """Show the bar."""
+        self._progress.update(self._task, description=name.replace("[", r"\["), total=total, visible=True)
+        with self._progress:
+            yield
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=snapshot.n_instances, rate=_rate(snapshot), live=_live(snapshot))
+
+
+def display_for(console: Console, *, quiet: bool) -> Display:
+    """The display that suits where stderr goes."""
+    if quiet:
+        return Silent()
+    return Bar(console) if console.is_terminal else Lines(console)
+
+
+def _rate(snapshot: Snapshot) -> str:
+    """Instances that the model takes in a second."""
+    return f"{snapshot.n_instances / snapshot.seconds:,.0f}/s" if snapshot.seconds else ""
+
+
+def _live(snapshot: Snapshot) -> str:
+    """The recent metrics and the number of events."""
+    recent = snapshot.recent
+    f1, exact = recent["micro_f1"], recent["subset_accuracy"]
+    return f"micro F1 {f1:.3f}, subset accuracy {exact:.3f}, {snapshot.n_events:,} events"

@@ -1,0 +1,139 @@
+"""The directory of a run: which files it holds and how they are written."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from stream_ml.errors import ConfigError
+from stream_ml.evaluation import Result
+from stream_ml.ihomer.events import Event
+from stream_ml.streams.batch import PREDICT, Batch, Predictions
+
+__all__ = ["RUN_FILES", "RunDirectory"]
+
+RUN_FILES = ("config.yaml", "summary.json", "windows.csv", "events.jsonl", "predictions.jsonl")
+"""All that a run may write. A directory that holds anything else is not a run's, and is never written to."""
+
+
+class RunDirectory:
+    """Where a run's results go.
+
+    It is made, and an earlier run's files in it are removed, when the first file is written: a run that fails before
+    leaves nothing and destroys nothing.
+
+    Parameters
+    ----------
+    path
+        The directory; None: a new one under `runs/`, named by the time.
+
+    Raises
+    ------
+    ConfigError
+        The path is a file, or a directory that holds other things than a run's.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path is not None else _by_time()
+        self._made = False
+        self._predictions: IO[bytes] | None = None
+        try:
+            foreign = (
+                sorted({entry.name for entry in self.path.iterdir()} - set(RUN_FILES)) if self.path.exists() else []
+            )
+        except NotADirectoryError:
+            raise ConfigError(f"{self.path}: is a file; results need a directory") from None
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+        if foreign:
+            raise ConfigError(f"{self.path}: holds {foreign[0]!r}, which no run wrote; name a new or empty directory")
+
+    def save_predictions(self, batch: Batch, predictions: Predictions) -> None:
+        """Append what was predicted of a batch to `predictions.jsonl`, one line per predicted row.
+
+        Fields: `row` (its number in the stream), `id` where the stream has them, `labels` (null when not known),
+        `predicted`, and `probabilities` of the predicted labels where the model gives them.
+        """
+        if self._predictions is None:
+            self._predictions = self._open("predictions.jsonl")
+        names = batch.schema.labels
+        truth, chosen = batch.y_indices.tolist(), predictions.label_indices.tolist()
+        y_starts, z_starts = batch.y_indptr.tolist(), predictions.label_indptr.tolist()
+        labelled = batch.labelled.tolist()
+        lines = []
+        for row in np.flatnonzero(batch.mode & PREDICT).tolist():
+            picked = chosen[z_starts[row] : z_starts[row + 1]]
+            record: dict[str, Any] = {"row": batch.first + row}
+            if batch.ids is not None:
+                record["id"] = batch.ids[row]
+            known = [names[label] for label in truth[y_starts[row] : y_starts[row + 1]]]
+            record["labels"] = known if labelled[row] else None
+            record["predicted"] = [names[label] for label in picked]
+            if predictions.probabilities is not None:
+                record["probabilities"] = [round(p, 6) for p in predictions.probabilities[row, picked].tolist()]
+            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        self._predictions.write(b"".join(lines))
+
+    def write(self, result: Result, config: str) -> list[Path]:
+        """Write all files of a finished run; `config` is the text of `config.yaml`. Gives them, the summary first."""
+        with self._open("config.yaml") as file:
+            file.write(config.encode())
+        self._write_windows(result.windows)
+        self._write_events(result.events)
+        self.close()
+        with self._open("summary.json") as file:
+            options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+            file.write(orjson.dumps(result.summary, option=options))
+        return [self.path / name for name in ("summary.json", *RUN_FILES) if (self.path / name).exists()][1:]
+
+    def close(self) -> None:
+        """Finish `predictions.jsonl`."""
+        if self._predictions is not None:
+            self._predictions.close()
+
+    def _write_windows(self, windows: list[dict[str, float]]) -> None:
+        self._make()
+        with (self.path / "windows.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(windows[0]) if windows else ["instance", "rows"])
+            writer.writeheader()
+            writer.writerows(windows)
+
+    def _write_events(self, events: Iterable[Event]) -> None:
+        with self._open("events.jsonl") as file:
+            for event in events:
+                options = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+                file.write(orjson.dumps(event.to_dict(), option=options))
+
+    def _open(self, name: str) -> IO[bytes]:
+        self._make()
+        return (self.path / name).open("wb")
+
+    def _make(self) -> None:
+        """Make the directory, and remove what an earlier run left in it."""
+        if self._made:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in RUN_FILES:
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
+        if not os.access(self.path, os.W_OK):
+            raise ConfigError(f"{self.path}: cannot be written: permission denied")
+        self._made = True
+
+
+def _by_time() -> Path:
+    """`runs/<time>`, numbered when that second has a run already."""
+    stem = Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    path, number = stem, 2
+    while path.exists():
+        path, number = stem.with_name(f"{stem.name}-{number}"), number + 1
+    return path
