@@ -1,6 +1,23 @@
 """Streams: schema, batches, sources and transforms."""
 
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+from stream_ml.streams.files import open_stream
 from stream_ml.streams.schema import Feature, Schema
+from stream_ml.streams.source import Skipped, Stream, concatenate
+from stream_ml.streams.transforms import Delayed, Limited, Shuffled
 
-__all__ = ["LEARN", "PREDICT", "Batch", "Feature", "Predictions", "Schema"]
+__all__ = [
+    "LEARN",
+    "PREDICT",
+    "Batch",
+    "Delayed",
+    "Feature",
+    "Limited",
+    "Predictions",
+    "Schema",
+    "Shuffled",
+    "Skipped",
+    "Stream",
+    "concatenate",
+    "open_stream",
+]

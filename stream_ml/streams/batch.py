@@ -129,6 +129,33 @@ class Batch:
         """The same rows, all of them to be predicted (`PREDICT`), learned (`LEARN`), or both."""
         return replace(self, mode=np.full(len(self), mode, dtype=np.uint8))
 
+    def take(self, rows: NDArray[np.int64], mode: NDArray[np.uint8] | None = None) -> Batch:
+        """The named rows, in that order; a row may come twice. `mode` (uint8) replaces theirs."""
+
+        def gather(indptr: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            sizes = indptr[rows + 1] - indptr[rows]
+            ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            return ends, np.arange(ends[-1]) - np.repeat(ends[:-1] - indptr[rows], sizes)
+
+        x_indptr, x_places = gather(self.x_indptr)
+        y_indptr, y_places = gather(self.y_indptr)
+        return replace(
+            self,
+            x_indptr=x_indptr,
+            x_indices=self.x_indices[x_places],
+            x_values=self.x_values[x_places],
+            y_indptr=y_indptr,
+            y_indices=self.y_indices[y_places],
+            mode=self.mode[rows] if mode is None else mode,
+            labelled=self.labelled[rows],
+            ids=None if self.ids is None else [self.ids[row] for row in rows.tolist()],
+            timestamps=None if self.timestamps is None else self.timestamps[rows],
+        )
+
+    def numbered(self, first: int) -> Batch:
+        """The same rows, the first one having number `first`."""
+        return replace(self, first=first)
+
     def x_dense(self) -> NDArray[np.float32]:
         """Features as (n, n_features) float32; absent ones are 0 in a sparse schema, NaN in a dense one."""
         n = len(self)

@@ -1,0 +1,106 @@
+"""Opening a file as a stream, whatever its format."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+from stream_ml.errors import DataError
+from stream_ml.streams.source import Stream
+from stream_ml.streams.transforms import Delayed, Limited, Shuffled
+
+__all__ = ["FORMATS", "open_stream"]
+
+FORMATS = {
+    "arff": (".arff",),
+    "csv": (".csv", ".tsv"),
+    "jsonl": (".jsonl", ".ndjson"),
+    "svmlight": (".svm", ".svmlight", ".libsvm", ".xmc", ".txt"),
+}
+"""File name endings of each format; each may be followed by .gz."""
+
+
+def open_stream(
+    path: str | PathLike[str],
+    *,
+    batch_size: int = 1000,
+    labels: str | None = None,
+    format: Literal["arff", "csv", "jsonl", "svmlight"] | None = None,
+    limit: int | None = None,
+    shuffle: int | None = None,
+    delay: int = 0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Stream:
+    """A file as a stream of batches, read in constant memory (but for `shuffle`).
+
+    Parameters
+    ----------
+    path
+        ARFF, CSV, JSON Lines, svmlight or XMC file, plain or .gz.
+    batch_size
+        Rows per batch.
+    labels
+        Which columns are labels: `first:N`, `last:N`, `prefix:P`, `xml:FILE` or `name,name`; ARFF and CSV files only.
+        Default: a MULAN `.xml` of the same stem beside the file, else MEKA's `-C`.
+    format
+        Format, where the name does not tell.
+    limit
+        Rows to read; of a shuffled stream, the first of the new order.
+    shuffle
+        Seed of a random order.
+    delay
+        Rows after which labels arrive.
+    on_error
+        `raise`, or `skip` to leave bad rows out and count them in `.skipped`.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or a row is bad: says line, field, what was expected and found. Errors of rows are
+        raised while iterating.
+    LabelSpecError
+        The label columns cannot be told.
+    """
+    file = Path(path)
+    kind = format or _format_of(file)
+    if not file.exists():
+        raise DataError("no such file", source=str(file))
+    if labels is not None and kind not in {"arff", "csv"}:
+        raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
+    stream: Stream
+    if kind == "arff":
+        from stream_ml.streams.arff import ArffStream
+
+        stream = ArffStream(file, labels=labels, batch_size=batch_size, on_error=on_error)
+    elif kind == "csv":
+        from stream_ml.streams.csv_file import CsvStream
+
+        stream = CsvStream(file, labels=labels, batch_size=batch_size, on_error=on_error)
+    elif kind == "jsonl":
+        from stream_ml.streams.json_lines import JsonStream
+
+        stream = JsonStream(file, batch_size=batch_size, on_error=on_error)
+    else:
+        from stream_ml.streams.svmlight import SvmlightStream
+
+        stream = SvmlightStream(file, batch_size=batch_size, on_error=on_error)
+    if shuffle is not None:
+        stream = Shuffled(stream, shuffle)
+    if limit is not None:
+        stream = Limited(stream, limit)
+    return Delayed(stream, delay) if delay else stream
+
+
+def _format_of(path: Path) -> str:
+    """The format that a file's name tells."""
+    name = path.name.removesuffix(".gz").lower()
+    for kind, endings in FORMATS.items():
+        if name.endswith(endings):
+            return kind
+    known = ", ".join(ending for endings in FORMATS.values() for ending in endings)
+    raise DataError(
+        "what format it has cannot be told from its name",
+        source=str(path),
+        expected=f"an ending of {known} (and .gz), or --format arff | csv | jsonl | svmlight",
+    )

@@ -1,0 +1,193 @@
+"""What all sources share: a re-iterable stream of batches, rows put together, bad rows counted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from stream_ml.errors import DataError
+from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.schema import Schema
+
+__all__ = ["RowBuilder", "Skipped", "Stream", "concatenate", "rebatch"]
+
+KEPT_MESSAGES = 20
+
+
+@dataclass(slots=True)
+class Skipped:
+    """Rows left out under `on_error="skip"`: how many, and the first messages."""
+
+    count: int = 0
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, error: DataError) -> None:
+        """Count one more."""
+        self.count += 1
+        if len(self.messages) < KEPT_MESSAGES:
+            self.messages.append(str(error))
+
+
+class Stream(ABC):
+    """Batches of one source, in order; every `iter` starts anew.
+
+    Attributes
+    ----------
+    schema
+        Columns; of formats without a header it grows while the stream is read.
+    name
+        For reports.
+    n_instances
+        Rows, where they are known without reading.
+    skipped
+        Rows left out since the last start.
+    """
+
+    schema: Schema
+    name: str
+    n_instances: int | None = None
+
+    def __init__(self, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        self.batch_size, self.on_error = batch_size, on_error
+        self.skipped = Skipped()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of `batch_size` rows, the last one shorter."""
+        self.skipped = Skipped()
+        return rebatch(self.pieces(), self.batch_size)
+
+    @abstractmethod
+    def pieces(self) -> Iterator[Batch]:
+        """The rows in pieces of any size."""
+
+    def bad_row(self, error: DataError) -> None:
+        """Raise the error, or count it."""
+        if self.on_error == "raise":
+            raise error
+        self.skipped.add(error)
+
+
+class RowBuilder:
+    """Rows, one by one, into a batch."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.clear()
+
+    def clear(self) -> None:
+        """Start over."""
+        self.x_ends, self.y_ends = [0], [0]
+        self.x_indices: list[int] = []
+        self.x_values: list[float] = []
+        self.y_indices: list[int] = []
+        self.labelled: list[bool] = []
+        self.ids: list[str | None] = []
+        self.timestamps: list[int] = []
+
+    def __len__(self) -> int:
+        """Rows so far."""
+        return len(self.labelled)
+
+    def add(
+        self,
+        x: Iterable[tuple[int, float]],
+        y: Iterable[int] | None,
+        *,
+        key: str | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        """One row: (feature, value) pairs in any order, labels; `y=None`: the labels are not known."""
+        for index, value in sorted(x):
+            self.x_indices.append(index)
+            self.x_values.append(value)
+        self.y_indices += sorted(set(y)) if y is not None else []
+        self.labelled.append(y is not None)
+        self.x_ends.append(len(self.x_indices))
+        self.y_ends.append(len(self.y_indices))
+        self.ids.append(key)
+        self.timestamps.append(-1 if timestamp is None else timestamp)
+
+    def batch(self) -> Batch:
+        """The rows so far; the builder is empty then."""
+        labelled = np.array(self.labelled, dtype=np.bool_)
+        built = Batch(
+            schema=self.schema,
+            first=0,
+            n_features=self.schema.n_features,
+            n_labels=self.schema.n_labels,
+            x_indptr=np.array(self.x_ends, dtype=np.int64),
+            x_indices=np.array(self.x_indices, dtype=np.int32),
+            x_values=np.array(self.x_values, dtype=np.float32),
+            y_indptr=np.array(self.y_ends, dtype=np.int64),
+            y_indices=np.array(self.y_indices, dtype=np.int32),
+            mode=np.where(labelled, PREDICT | LEARN, PREDICT).astype(np.uint8),
+            labelled=labelled,
+            ids=[key or "" for key in self.ids] if any(key is not None for key in self.ids) else None,
+            timestamps=np.array(self.timestamps, dtype=np.int64) if max(self.timestamps, default=-1) >= 0 else None,
+        )
+        self.clear()
+        return built
+
+
+def concatenate(batches: list[Batch]) -> Batch:
+    """One batch of the rows of several, in order; all of the same schema.
+
+    Examples
+    --------
+    >>> from stream_ml.streams import Batch, Feature, Schema
+    >>> batch = Batch.from_dense(Schema([Feature("x")], ["a"]), [[1], [2], [3]], [[1], [0], [1]])
+    >>> concatenate([batch.rows(0, 1), batch.rows(1, 3)]).y_indptr.tolist()
+    [0, 1, 1, 2]
+    """
+    if len(batches) == 1:
+        return batches[0]
+
+    def joined(ends: list[np.ndarray]) -> np.ndarray:
+        shifts = np.cumsum([0] + [e[-1] for e in ends[:-1]])
+        return np.concatenate([[0], *(e[1:] + s for e, s in zip(ends, shifts, strict=True))]).astype(np.int64)
+
+    has_ids = any(b.ids is not None for b in batches)
+    has_times = any(b.timestamps is not None for b in batches)
+    return Batch(
+        schema=batches[0].schema,
+        first=batches[0].first,
+        n_features=max(b.n_features for b in batches),
+        n_labels=max(b.n_labels for b in batches),
+        x_indptr=joined([b.x_indptr for b in batches]),
+        x_indices=np.concatenate([b.x_indices for b in batches]),
+        x_values=np.concatenate([b.x_values for b in batches]),
+        y_indptr=joined([b.y_indptr for b in batches]),
+        y_indices=np.concatenate([b.y_indices for b in batches]),
+        mode=np.concatenate([b.mode for b in batches]),
+        labelled=np.concatenate([b.labelled for b in batches]),
+        ids=[key for b in batches for key in (b.ids or [""] * len(b))] if has_ids else None,
+        timestamps=np.concatenate(
+            [b.timestamps if b.timestamps is not None else np.full(len(b), -1, dtype=np.int64) for b in batches]
+        )
+        if has_times
+        else None,
+    )
+
+
+def rebatch(pieces: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
+    """The same rows, numbered from 0, in batches of `batch_size`."""
+    waiting: list[Batch] = []
+    rows = first = 0
+    for piece in pieces:
+        start = 0
+        while start < len(piece):
+            stop = min(len(piece), start + batch_size - rows)
+            waiting.append(piece.rows(start, stop))
+            rows += stop - start
+            start = stop
+            if rows == batch_size:
+                yield concatenate(waiting).numbered(first)
+                first, rows, waiting = first + rows, 0, []
+    if waiting:
+        yield concatenate(waiting).numbered(first)
