@@ -19,7 +19,7 @@ from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
 __all__ = ["RUN_FILES", "RunDirectory"]
 
-RUN_FILES = ("config.yaml", "summary.json", "windows.csv", "events.jsonl", "predictions.jsonl")
+RUN_FILES = ("summary.json", "config.yaml", "windows.csv", "events.jsonl", "predictions.jsonl")
 """All that a run may write. A directory that holds anything else is not a run's, and is never written to."""
 
 
@@ -82,7 +82,7 @@ class RunDirectory:
         self._predictions.write(b"".join(lines))
 
     def write(self, result: Result, config: str) -> list[Path]:
-        """Write all files of a finished run; `config` is the text of `config.yaml`. Gives them, the summary first."""
+        """Write all files of a finished run; `config` is the text of `config.yaml`. Gives them."""
         with self._open("config.yaml") as file:
             file.write(config.encode())
         self._write_windows(result.windows)
@@ -91,7 +91,7 @@ class RunDirectory:
         with self._open("summary.json") as file:
             options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
             file.write(orjson.dumps(result.summary, option=options))
-        return [self.path / name for name in ("summary.json", *RUN_FILES) if (self.path / name).exists()][1:]
+        return [self.path / name for name in RUN_FILES if (self.path / name).exists()]
 
     def close(self) -> None:
         """Finish `predictions.jsonl`."""

@@ -17,13 +17,13 @@ LOWER_IS_BETTER = {"hamming_loss"}
 
 def metrics_table(summary: dict[str, Any]) -> Table:
     """Metrics as rows, the model and the baselines as columns; the best of each row has a star."""
-    columns = {summary["model"]["name"]: summary["metrics"], **summary["baselines"]}
+    columns = [(summary["model"]["name"], summary["metrics"]), *summary["baselines"].items()]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("metric")
-    for name in columns:
+    for name, _ in columns:
         table.add_column(name.replace("_", " "), justify="right")
     for metric in summary["metrics"]:
-        values = [column[metric] for column in columns.values()]
+        values = [column[metric] for _, column in columns]
         best = (min if metric in LOWER_IS_BETTER else max)(round(value, 4) for value in values)
         cells = []
         for value in values:

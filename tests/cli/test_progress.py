@@ -1,0 +1,78 @@
+"""Progress suits where it is shown."""
+
+from __future__ import annotations
+
+import io
+import time
+
+from rich.console import Console
+
+from stream_ml.cli import progress
+from stream_ml.cli.progress import Bar, Lines, Silent, display_for
+from stream_ml.evaluation import METRICS
+from stream_ml.evaluation import Progress as Snapshot
+
+RECENT = dict.fromkeys(METRICS, 0.25)
+
+
+def console(terminal):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=140)
+
+
+def snapshot(n):
+    return Snapshot(n, n, n / 5000, RECENT, RECENT, 3)
+
+
+def test_display_for():
+    assert isinstance(display_for(console(True), quiet=False), Bar)
+    assert isinstance(display_for(console(False), quiet=False), Lines)
+    assert isinstance(display_for(console(True), quiet=True), Silent)
+
+
+def test_bar_shows_rate_and_live_metrics():
+    out = console(True)
+    bar = Bar(out)
+    with bar.compiling():
+        pass
+    with bar.running("a [b]", 4000):
+        bar.update(snapshot(2000))
+        bar._progress.refresh()
+        shown = out.file.getvalue()
+    for part in ("a [b]", "50%", "5,000/s", "micro F1 0.250", "subset accuracy 0.250", "3 events"):
+        assert part in shown
+
+
+def test_lines_come_now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    out = console(False)
+    lines = Lines(out)
+    with lines.running("a", 4000):
+        for second in range(25):
+            now[0] = second
+            lines.update(snapshot(second * 100))
+    shown = out.file.getvalue().splitlines()
+    assert shown == [
+        "1,000 of 4,000 instances, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
+        "2,000 of 4,000 instances, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
+    ]
+
+
+def test_compiling_is_told_only_when_it_takes_a_while(monkeypatch):
+    out = console(False)
+    with Lines(out).compiling():
+        pass
+    assert out.file.getvalue() == ""
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
+    with Lines(out).compiling():
+        for _ in range(200):
+            if out.file.getvalue():
+                break
+            time.sleep(0.01)
+    assert "compiling (once per install" in out.file.getvalue()
+
+
+def test_silent_is_silent():
+    silent = Silent()
+    with silent.compiling(), silent.running("a", None):
+        silent.update(snapshot(1))
