@@ -26,10 +26,10 @@ TRUTH = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "no": 0, "ye
 
 
 class CsvStream(Stream):
-    """A comma-, semicolon- or tab-separated file whose first line names its columns (quoting as in RFC 4180).
+    """A comma-, semicolon- or tab-separated file whose first line names its columns (quoted as in RFC 4180).
 
-    Labels are the columns of `labels` (see `label_columns`), else of a MULAN `.xml` of the same stem. The first thousand
-    rows tell which features are nominal: those with a value that is no number, their values in order of appearance; a
+    Labels are the columns of `labels` (see `label_columns`), else of a MULAN `.xml` of the same stem. The first
+    thousand rows tell which features are nominal: those with a value that is no number, in order of appearance; a
     new value later is an error that names it. Empty cells, `?` and `NA` are missing values. Dense.
     """
 

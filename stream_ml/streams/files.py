@@ -26,7 +26,7 @@ def open_stream(
     *,
     batch_size: int = 1000,
     labels: str | None = None,
-    format: Literal["arff", "csv", "jsonl", "svmlight"] | None = None,
+    format: str | None = None,
     limit: int | None = None,
     shuffle: int | None = None,
     delay: int = 0,
@@ -44,7 +44,7 @@ def open_stream(
         Which columns are labels: `first:N`, `last:N`, `prefix:P`, `xml:FILE` or `name,name`; ARFF and CSV files only.
         Default: a MULAN `.xml` of the same stem beside the file, else MEKA's `-C`.
     format
-        Format, where the name does not tell.
+        `arff`, `csv`, `jsonl` or `svmlight`, where the name does not tell.
     limit
         Rows to read; of a shuffled stream, the first of the new order.
     shuffle
@@ -64,6 +64,8 @@ def open_stream(
     """
     file = Path(path)
     kind = format or _format_of(file)
+    if kind not in FORMATS:
+        raise DataError(f"no format is called {kind!r}", expected=" | ".join(FORMATS))
     if not file.exists():
         raise DataError("no such file", source=str(file))
     if labels is not None and kind not in {"arff", "csv"}:

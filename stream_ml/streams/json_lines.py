@@ -25,8 +25,8 @@ SHOWN = 60
 class JsonRows:
     """Turns records `{"x": {...} or [...], "y": [...]?, "id"?, "ts"?}` into rows of a schema that grows.
 
-    - `x` as an object: values are numbers, booleans (0 and 1), or `null` (missing). A text makes a binary feature of its
-      own: `colour=red` with value 1, so that new texts are new features. Absent features are 0.
+    - `x` as an object: values are numbers, booleans (0 and 1), or `null` (missing). A text makes a binary feature of
+      its own: `colour=red` with value 1, so that new texts are new features. Absent features are 0.
     - `x` as a list: features `0`, `1`, ... in order; their number may not shrink.
     - `y`: names of the positive labels (numbers count as names). Absent or null: the labels are not known.
     """

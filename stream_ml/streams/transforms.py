@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.schema import Schema
 from stream_ml.streams.source import Skipped, Stream, concatenate
 
 __all__ = ["Delayed", "Limited", "Shuffled"]
@@ -22,7 +23,7 @@ class _Derived(Stream):
         self.n_instances = inner.n_instances
 
     @property
-    def schema(self):  # type: ignore[no-untyped-def, override]
+    def schema(self) -> Schema:
         """The inner stream's."""
         return self.inner.schema
 
