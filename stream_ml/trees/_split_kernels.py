@@ -292,10 +292,11 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
 def search_splits(leaf, table, labels, scratch, settings):
     """Search all features of a leaf: (best merit, second merit, feature or -1, threshold, bound, null merit).
 
-    Only labels seen at least five times with and without in the leaf take part. Merits are the summed gain over the summed entropy of
-    those labels before the split: a share in [0, 1], so that the Hoeffding bound with range 1 and the tie threshold
-    mean the same for one frequent label and for many rare ones; a mean over all labels would be under the tie
-    threshold always. In river mode the merit is the plain information gain of the one label and the null merit -inf.
+    Only labels that the leaf has seen at least five times with and without take part. Merits are the summed gain over
+    the summed entropy of those labels before the split: a share in [0, 1], so that the Hoeffding bound with range 1
+    and the tie threshold mean the same for one frequent label and for many rare ones; a mean over all labels would be
+    under the tie threshold always. In river mode the merit is the plain information gain of the one label and the null
+    merit -inf.
     """
     n_labels = 0
     entropy = 0.0

@@ -168,6 +168,21 @@ class Growth:
         self._clear_slot(node, slot)
         return True
 
+    def _fit_slots(self, capacity: int, instance: int) -> None:
+        """Shrink the pool to `capacity` slots: the least promising leaves sleep, the others move together."""
+        slots = self._slots
+        used = np.flatnonzero(slots.owner >= 0)
+        surplus = sorted((self._promise(int(slots.owner[slot])), int(slot)) for slot in used)[:-capacity]
+        for value, slot in surplus:
+            self._sleep(int(slots.owner[slot]), instance, value)
+            slots.owner[slot] = -1
+        kept = np.flatnonzero(slots.owner >= 0)
+        pool = np.concatenate([kept, np.flatnonzero(slots.owner < 0)[: capacity - len(kept)]])
+        self._slots = Slots(**{name: array[pool] if len(array) else array for name, array in slots._asdict().items()})
+        self._nodes.ints[self._slots.owner[: len(kept)], SLOT] = np.arange(len(kept))
+        self._space = self._space._replace(free_slots=np.arange(capacity - 1, -1, -1, dtype=np.int32))
+        self._space.counters[N_FREE_SLOTS] = capacity - len(kept)
+
     def _sleep(self, leaf: int, instance: int, value: float) -> None:
         """Leave a leaf without observers."""
         self._nodes.ints[leaf, SLOT] = -1
@@ -319,7 +334,7 @@ class Growth:
         self._clear_slot(left, slot)
         self._add_weight(leaf, float(nodes.reals[[left, right], WEIGHT].sum() - nodes.reals[leaf, WEIGHT]))
         self._space.counters[N_SPLITS] += 1
-        if settings.drift and nodes.ints[leaf, PARENT] >= 0:
+        if settings.drift and leaf != self._space.counters[ROOT]:  # the root was watched before
             adwin_reset(self._bank, leaf)
         value = self._promise(right)
         if not self._take_slot(right, value, left, instance):

@@ -105,7 +105,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         self._space: Space = self._new_space(n_labels)
         self._bank: AdwinBank = new_bank(FIRST_NODES if self.parameters.drift else 1, max_rows=DETECTOR_ROWS)
         self._space.counters[[N_FREE_NODES, N_FREE_SLOTS]] = FIRST_NODES, 1
-        self._set_max_slots()
+        self._fit_memory()
         self._space.counters[ROOT] = self._new_node(-1, 0)
         self._take_slot(int(self._space.counters[ROOT]), 0.0, -1, 0)
 
@@ -138,12 +138,12 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     def _new_space(self, n_labels: int) -> Space:
         return new_space(len(self._nodes.ints), len(self._slots.owner), n_labels, 4 * (self.parameters.max_depth + 4))
 
-    def _labels_changed(self) -> None:
-        self._set_max_slots()
-
-    def _set_max_slots(self) -> None:
-        """The memory limit in slots; slots that are there stay."""
-        self._space.counters[MAX_SLOTS] = max(self._slots_allowed(self.n_labels, self._table), len(self._slots.owner))
+    def _fit_memory(self) -> None:
+        """Translate the memory limit into slots; leaves past it stop observing, the least promising first."""
+        allowed = self._slots_allowed(self.n_labels, self._table)
+        if allowed < len(self._slots.owner):
+            self._fit_slots(allowed, self.n_learned)
+        self._space.counters[MAX_SLOTS] = allowed
 
     def _settings(self) -> Settings:
         p = self.parameters
@@ -277,9 +277,9 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             self._warn(self.root, instance)
 
     def limit_memory(self, megabytes: float) -> None:
-        """Set `memory_limit_mb` anew. What leaves already observe stays until they split or are put to sleep."""
+        """Set `memory_limit_mb` anew; where leaves observe more than that, the least promising ones stop."""
         self.parameters = replace(self.parameters, memory_limit_mb=megabytes)
-        self._set_max_slots()
+        self._fit_memory()
 
     # -- events
 
@@ -373,7 +373,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             getattr(moved, name)[:, :n] = getattr(slots, name)
         self._slots = moved._replace(positives=slots.positives, reals=slots.reals, owner=slots.owner, base=slots.base)
         self._table = table
-        self._set_max_slots()
+        self._fit_memory()
 
 
 def _filled(

@@ -79,8 +79,8 @@ class Restructuring(Growth, ABC):
         """An independent tree in the same state."""
 
     @abstractmethod
-    def _labels_changed(self) -> None:
-        """Recompute what depends on the number of labels."""
+    def _fit_memory(self) -> None:
+        """Keep to the memory limit after the size of a slot has changed."""
 
     def restrict(self, keep: ArrayLike) -> Self:
         """The tree restricted to the labels at the positions `keep` (int), in that order.
@@ -154,7 +154,7 @@ class Restructuring(Growth, ABC):
         tree._space = tree._space._replace(
             mask=np.zeros(words(len(take)), dtype=np.uint64), scores=np.zeros(len(take), dtype=np.float32)
         )
-        tree._labels_changed()
+        tree._fit_memory()
         return tree
 
     def _new_detectors(self) -> None:
