@@ -22,13 +22,13 @@ class _Derived(Stream):
         self.name = inner.name
         self.n_instances = inner.n_instances
 
-    @property
-    def schema(self) -> Schema:
+    @property  # the inner stream may start a new schema with every pass
+    def schema(self) -> Schema:  # type: ignore[override]
         """The inner stream's."""
         return self.inner.schema
 
     @property
-    def skipped(self) -> Skipped:  # type: ignore[override]
+    def skipped(self) -> Skipped:
         """The inner stream's."""
         return self.inner.skipped
 
