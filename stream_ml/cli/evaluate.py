@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stream_ml.cli.config import RunConfig, load_config
 from stream_ml.cli.models import MODELS
-from stream_ml.cli.sources import open_source
+from stream_ml.cli.sources import expected_rows, open_source
 
 __all__ = ["evaluate_config"]
 
@@ -40,7 +40,7 @@ def evaluate_config(
     with display.compiling():
         warm_up(entry.build(config.model.parameters), sparse=stream.schema.sparse)
     try:
-        with display.running(stream.name, stream.n_instances):
+        with display.running(stream.name, lambda: expected_rows(stream, config.stream)):
             result = prequential(
                 stream,
                 entry.build(config.model.parameters),

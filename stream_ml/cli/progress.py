@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Protocol
@@ -28,8 +28,8 @@ class Display(Protocol):
         """Around the time when kernels are compiled or loaded."""
         ...
 
-    def running(self, name: str, total: int | None) -> AbstractContextManager[None]:
-        """Around the run over `total` instances (None: not known)."""
+    def running(self, name: str, total: Callable[[], int | None]) -> AbstractContextManager[None]:
+        """Around the run over so many rows (None: not known); `total` is asked only by who shows it."""
         ...
 
     def update(self, snapshot: Snapshot) -> None:
@@ -46,7 +46,7 @@ class Silent:
         yield
 
     @contextmanager
-    def running(self, name: str, total: int | None) -> Iterator[None]:
+    def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Nothing to tell."""
         yield
 
@@ -81,9 +81,9 @@ class Lines:
         return _Notice(self._console, f"{COMPILING} ...")
 
     @contextmanager
-    def running(self, name: str, total: int | None) -> Iterator[None]:
+    def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Start counting the seconds."""
-        self._total, self._next = total, time.monotonic() + SECONDS_BETWEEN_LINES
+        self._total, self._next = total(), time.monotonic() + SECONDS_BETWEEN_LINES
         yield
 
     def update(self, snapshot: Snapshot) -> None:
@@ -92,7 +92,7 @@ class Lines:
             return
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
         total = f" of {self._total:,}" if self._total else ""
-        self._console.print(f"{snapshot.n_instances:,}{total} instances, {_rate(snapshot)}, {_live(snapshot)}")
+        self._console.print(f"{snapshot.n_rows:,}{total} rows, {_rate(snapshot)}, {_live(snapshot)}")
 
 
 class Bar:
@@ -121,15 +121,15 @@ class Bar:
             yield
 
     @contextmanager
-    def running(self, name: str, total: int | None) -> Iterator[None]:
+    def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Show the bar."""
-        self._progress.update(self._task, description=name.replace("[", r"\["), total=total, visible=True)
+        self._progress.update(self._task, description=name.replace("[", r"\["), total=total(), visible=True)
         with self._progress:
             yield
 
     def update(self, snapshot: Snapshot) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=snapshot.n_instances, rate=_rate(snapshot), live=_live(snapshot))
+        self._progress.update(self._task, completed=snapshot.n_rows, rate=_rate(snapshot), live=_live(snapshot))
 
 
 def display_for(console: Console, *, quiet: bool) -> Display:

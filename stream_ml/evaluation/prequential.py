@@ -54,8 +54,8 @@ class Progress:
 
     Attributes
     ----------
-    n_instances, n_scored
-        Instances met and instances scored so far.
+    n_rows, n_instances, n_scored
+        Rows, instances (one whose labels come late makes two rows) and scored instances so far.
     seconds
         Time the model took so far.
     recent, overall
@@ -64,6 +64,7 @@ class Progress:
         Events so far.
     """
 
+    n_rows: int
     n_instances: int
     n_scored: int
     seconds: float
@@ -192,7 +193,7 @@ class _Run:
 
     def __init__(self, scored: dict[str, _Scored], window: int, result: Result) -> None:
         self.scored, self.window, self.result = scored, window, result
-        self.n_predicted = self.n_learned = self.n_scored = self.in_window = 0
+        self.n_rows = self.n_predicted = self.n_learned = self.n_scored = self.in_window = 0
         self.schema: Schema | None = None
         self.n_labels = self.n_features = 0
 
@@ -201,6 +202,7 @@ class _Run:
         predictions = {key: s.predict(batch) for key, s in self.scored.items()}
         self.schema, self.n_labels, self.n_features = batch.schema, batch.n_labels, batch.n_features
         to_predict = (batch.mode & PREDICT) != 0
+        self.n_rows += len(batch)
         self.n_predicted += int(np.count_nonzero(to_predict))
         self.n_learned += int(np.count_nonzero(batch.mode & LEARN))
         rows = np.flatnonzero(to_predict & batch.labelled)
@@ -241,6 +243,7 @@ class _Run:
         """Where the run is."""
         model = self.scored["model"]
         return Progress(
+            self.n_rows,
             self.n_instances,
             self.n_scored,
             model.seconds,

@@ -12,6 +12,7 @@ EVENT_KINDS = (
     "drift",
     "split",
     "merge",
+    "move",
     "join",
     "swap",
     "drop",
@@ -23,7 +24,7 @@ EVENT_KINDS = (
     "tree_drop",
     "tree_memory",
 )
-"""`split`, `merge`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the whole;
+"""`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the whole;
 `restructure` says that the partition was opened anew; those with `tree_` happen inside one tree."""
 
 

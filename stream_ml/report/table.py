@@ -60,8 +60,8 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
         f"{summary['instances_per_second']:,.0f} instances/s ({summary['seconds']:.2f} s predicting and learning, "
         f"{summary['wall_seconds']:.2f} s in all), peak memory {summary['peak_rss_mb']:,.0f} MB",
     )
-    happened = [f"{count:,} {kind.replace('_', ' ')}" for kind, count in summary["events"].items() if count]
-    clusters = f"; {len(summary['clusters']):,} label clusters at the end" if summary["clusters"] else ""
+    happened = [f"{kind.replace('_', ' ')} {count:,}" for kind, count in summary["events"].items() if count]
+    clusters = f"; label clusters at the end: {len(summary['clusters']):,}" if summary["clusters"] else ""
     _say(console, f"events: {', '.join(happened) or 'none'}{clusters}")
     if files:
         _say(console, f"files: {files[0].parent}: {', '.join(file.name for file in files)}")

@@ -20,7 +20,7 @@ def console(terminal):
 
 
 def snapshot(n):
-    return Snapshot(n, n, n / 5000, RECENT, RECENT, 3)
+    return Snapshot(n, n, n, n / 5000, RECENT, RECENT, 3)
 
 
 def test_display_for():
@@ -34,7 +34,7 @@ def test_bar_shows_rate_and_live_metrics():
     bar = Bar(out)
     with bar.compiling():
         pass
-    with bar.running("a [b]", 4000):
+    with bar.running("a [b]", lambda: 4000):
         bar.update(snapshot(2000))
         bar._progress.refresh()
         shown = out.file.getvalue()
@@ -47,14 +47,14 @@ def test_lines_come_now_and_then(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     out = console(False)
     lines = Lines(out)
-    with lines.running("a", 4000):
+    with lines.running("a", lambda: 4000):
         for second in range(25):
             now[0] = second
             lines.update(snapshot(second * 100))
     shown = out.file.getvalue().splitlines()
     assert shown == [
-        "1,000 of 4,000 instances, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
-        "2,000 of 4,000 instances, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
+        "1,000 of 4,000 rows, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
+        "2,000 of 4,000 rows, 5,000/s, micro F1 0.250, subset accuracy 0.250, 3 events",
     ]
 
 
@@ -74,5 +74,5 @@ def test_compiling_is_told_only_when_it_takes_a_while(monkeypatch):
 
 def test_silent_is_silent():
     silent = Silent()
-    with silent.compiling(), silent.running("a", None):
+    with silent.compiling(), silent.running("a", lambda: None):
         silent.update(snapshot(1))
