@@ -102,6 +102,10 @@ class Cooccurrence:
         """Fading number of instances with each label: float64 (n_labels,), the newest counting 1."""
         return self._singles[: self.n_labels] * self._unit()
 
+    def total(self) -> float:
+        """Fading number of instances."""
+        return float(self._sizes.sum() * self._unit())
+
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Pairs seen together, in the order of their labels: low label, high label, fading count."""
         used = np.flatnonzero(self._keys >= 0)

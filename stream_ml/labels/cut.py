@@ -16,7 +16,7 @@ __all__ = ["Cut", "cut_cluster"]
 class Cut:
     """A cluster's dissimilarities, the evidence behind the largest, and two sides with what is lost between them.
 
-    `sides` is bool (labels,); `lost` the share of the cluster's summed similarity that lies between the sides.
+    `sides` is bool (labels,); `lost` the share of the cluster's similarity above chance that lies between them.
     """
 
     d0: float
@@ -34,7 +34,12 @@ class Cut:
 
 
 def cut_cluster(
-    similarity: NDArray[np.float64], counts: NDArray[np.float64], how: str, floor: int, ceiling: int
+    similarity: NDArray[np.float64],
+    excess: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    how: str,
+    floor: int,
+    ceiling: int,
 ) -> Cut | None:
     """The best cut of a cluster, or None where labels that occurred do not suffice for one.
 
@@ -42,6 +47,8 @@ def cut_cluster(
     ----------
     similarity
         Jaccard similarities, float64 (k, k), symmetric, diagonal ignored.
+    excess
+        How much of them is more than chance: what a cut should keep inside.
     counts
         Fading number of instances with each label, float64 (k,).
     how
@@ -66,11 +73,11 @@ def cut_cluster(
     elif how == "pivot":
         pivot_sides(similarity, int(rows[far[0]]), int(columns[far[0]]), sides)
     else:
-        sides = _similar_sides(similarity, floor, ceiling)
+        sides = _similar_sides(excess, floor, ceiling)
     smaller = min(int(sides.sum()), k - int(sides.sum()))
     if smaller < floor:
         return None
-    upper = np.triu(similarity, 1)
+    upper = np.triu(excess, 1)
     total = upper.sum()
     lost = float(upper[sides[:, None] != sides[None, :]].sum() / total) if total > 0 else 0.0
     d1 = float(distance[far[0]])

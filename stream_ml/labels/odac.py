@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,15 +177,23 @@ class LabelClusters:
 
     def similarity_kept(self) -> float:
         """Share of the summed Jaccard similarity of all pairs that lies inside clusters; 1 when there is none."""
-        low, high, jaccard, _ = self._jaccard()
+        low, high, jaccard, _, _ = self._jaccard()
         total = jaccard.sum()
         return float(jaccard[self.cluster_of[low] == self.cluster_of[high]].sum() / total) if total else 1.0
 
-    def _jaccard(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Pairs seen, their Jaccard similarity, and the label counts."""
+    def _jaccard(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Pairs seen, their Jaccard similarity, how much of it is more than chance, and the label counts.
+
+        Independent labels meet by chance: to part them loses nothing, so that part does not count when clusters are cut,
+        joined, or left by a label.
+        """
         counts = self.statistics.counts()
         low, high, both = self.statistics.pairs()
-        return low, high, both / np.maximum(counts[low] + counts[high] - both, 1e-12), counts
+        n_low, n_high = counts[low], counts[high]
+        jaccard = both / np.maximum(n_low + n_high - both, 1e-12)
+        expected = n_low * n_high / max(self.statistics.total(), 1e-12)
+        chance = expected / np.maximum(n_low + n_high - expected, 1e-12)
+        return low, high, jaccard, np.maximum(jaccard - chance, 0.0), counts
 
     def _new_id(self) -> int:
         self._next_id += 1
@@ -197,12 +205,11 @@ class LabelClusters:
         """Merge, move and split as the evidence asks; returns what changed, in order."""
         if not self.n_labels:
             return []
-        low, high, jaccard, counts = self._jaccard()
-        evidence = (low, high, jaccard, counts)
+        low, high, jaccard, excess, counts = self._jaccard()
         return [
-            *self._merges(instance, *evidence),
-            *self._moves(instance, *evidence),
-            *self._splits(instance, *evidence),
+            *self._merges(instance, low, high, excess, counts),
+            *self._moves(instance, low, high, excess, counts),
+            *self._splits(instance, low, high, jaccard, excess, counts),
         ]
 
     def _bound(self, n: float) -> float:
@@ -219,12 +226,13 @@ class LabelClusters:
         low: NDArray[np.int64],
         high: NDArray[np.int64],
         jaccard: NDArray[np.float64],
+        excess: NDArray[np.float64],
         counts: NDArray[np.float64],
     ) -> list[Change]:
         changes = []
         floor = self._floor()
         inside = self.cluster_of[low] == self.cluster_of[high]
-        low, high, jaccard = low[inside], high[inside], jaccard[inside]
+        low, high, jaccard, excess = low[inside], high[inside], jaccard[inside], excess[inside]
         todo = list(self.partition.items())
         position = np.zeros(self.n_labels, dtype=np.int64)
         while todo:
@@ -233,10 +241,11 @@ class LabelClusters:
                 continue
             position[labels] = np.arange(len(labels))
             mine = (self.cluster_of[low] == cluster) & (self.cluster_of[high] == cluster)
-            similarity = np.zeros((len(labels), len(labels)))
+            similarity, kept = np.zeros((2, len(labels), len(labels)))
             a, b = position[low[mine]], position[high[mine]]
             similarity[a, b] = similarity[b, a] = jaccard[mine]
-            cut = cut_cluster(similarity, counts[labels], self.split, floor, self.max_size)
+            kept[a, b] = kept[b, a] = excess[mine]
+            cut = cut_cluster(similarity, kept, counts[labels], self.split, floor, self.max_size)
             if cut is None or not self._wants(cut, len(labels)):
                 continue
             first, second = self._new_id(), self._new_id()
