@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Self
 
 import numpy as np
-import orjson
 from numpy.typing import ArrayLike, NDArray
 
 from stream_ml.drift._kernels import AdwinBank, new_bank
@@ -309,7 +309,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             state |= {f"{prefix}.{name}": array.copy() for name, array in group._asdict().items()}
         state |= {f"space.{name}": getattr(self._space, name).copy() for name in KEPT_OF_SPACE}
         state["table.arities"] = self._table.arities.copy()
-        state["events"] = np.frombuffer(orjson.dumps(self._events), dtype=np.uint8).copy()
+        state["events"] = np.frombuffer(json.dumps(self._events).encode(), dtype=np.uint8).copy()
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -324,7 +324,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         self._bank = group(AdwinBank, "bank")
         space = self._new_space(self.n_labels)
         self._space = space._replace(**{name: np.array(state[f"space.{name}"]) for name in KEPT_OF_SPACE})
-        self._events = orjson.loads(np.asarray(state["events"]).tobytes())
+        self._events = json.loads(np.asarray(state["events"]).tobytes())
 
     def copy(self) -> Self:
         """An independent tree in the same state."""
