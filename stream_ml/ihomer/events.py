@@ -24,8 +24,8 @@ EVENT_KINDS = (
     "tree_drop",
     "tree_memory",
 )
-"""`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the whole;
-`restructure` says that the partition was opened anew; those with `tree_` happen inside one tree."""
+"""`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the
+whole; `restructure` says that the partition was opened anew; those with `tree_` happen inside one tree."""
 
 
 @dataclass(frozen=True, slots=True)

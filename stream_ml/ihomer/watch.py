@@ -48,7 +48,12 @@ class LossWatch:
         self.pending: list[Found] = []
 
     def follow(self, clusters: Sequence[int]) -> None:
-        """Give every new cluster fresh detectors and free those of clusters that are gone."""
+        """Give every new cluster fresh detectors and free those of clusters that are gone.
+
+        What the dependence loss was under another partition says nothing about this one.
+        """
+        if set(clusters) != set(self.detector_of) - {LOSS, DEPENDENCE}:
+            self._reset(self.detector_of[DEPENDENCE])
         alive = {LOSS, DEPENDENCE, *clusters}
         for gone in [c for c in self.detector_of if c not in alive]:
             del self.detector_of[gone]
@@ -58,9 +63,12 @@ class LossWatch:
         self.drift_bank = grow_bank(self.drift_bank, highest + 1)
         self.warning_bank = grow_bank(self.warning_bank, highest + 1)
         for cluster, detector in zip(new, free, strict=False):
-            adwin_reset(self.drift_bank, detector)
-            adwin_reset(self.warning_bank, detector)
+            self._reset(detector)
             self.detector_of[cluster] = detector
+
+    def _reset(self, detector: int) -> None:
+        adwin_reset(self.drift_bank, detector)
+        adwin_reset(self.warning_bank, detector)
 
     def update(
         self, losses: NDArray[np.float64], mode: NDArray[np.uint8], clusters: Sequence[int], n_learned: int

@@ -184,8 +184,8 @@ class LabelClusters:
     def _jaccard(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Pairs seen, their Jaccard similarity, how much of it is more than chance, and the label counts.
 
-        Independent labels meet by chance: to part them loses nothing, so that part does not count when clusters are cut,
-        joined, or left by a label.
+        Independent labels meet by chance: to part them loses nothing, so that part does not count when clusters are
+        cut, joined, or left by a label.
         """
         counts = self.statistics.counts()
         low, high, both = self.statistics.pairs()
