@@ -11,6 +11,7 @@ from rich.console import Console
 from stream_ml.cli.config import RunConfig, load_config
 from stream_ml.cli.models import MODELS
 from stream_ml.cli.sources import expected_rows, open_source
+from stream_ml.errors import DataError
 
 __all__ = ["evaluate_config"]
 
@@ -53,6 +54,12 @@ def evaluate_config(
             )
     finally:
         directory.close()
+    if not result.summary["stream"]["n_instances"] and not result.summary["interrupted"]:
+        count, first = stream.skipped.count, next(iter(stream.skipped.messages), None)
+        problem = f"all {count} instances are malformed" if count else "holds no instances"
+        raise DataError(
+            problem, source=config.stream.source or stream.name, hint=f"the first: {first}" if first else None
+        )
     if config.stream.source is None:
         result.summary["seed"] = config.stream.seed
     files = directory.write(result, config_text(config))

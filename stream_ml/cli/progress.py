@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
@@ -54,18 +53,16 @@ class Silent:
         """Nothing to tell."""
 
 
-class _Notice:
-    """Says `text` if what it surrounds takes longer than a moment: from the cache, kernels load at once."""
-
-    def __init__(self, console: Console, text: str) -> None:
-        self._timer = threading.Timer(SILENT_SECONDS, console.print, [text])
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        self._timer.cancel()
+@contextmanager
+def _after_a_moment(call: Callable[[str], object], text: str) -> Iterator[None]:
+    """Call with `text` if the block takes longer than a moment: from the cache, kernels load at once."""
+    timer = threading.Timer(SILENT_SECONDS, call, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Lines:
@@ -78,7 +75,7 @@ class Lines:
 
     def compiling(self) -> AbstractContextManager[None]:
         """One line, if it takes long."""
-        return _Notice(self._console, f"{COMPILING} ...")
+        return _after_a_moment(self._console.print, f"{COMPILING} ...")
 
     @contextmanager
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
@@ -117,7 +114,10 @@ class Bar:
     @contextmanager
     def compiling(self) -> Iterator[None]:
         """A status that moves."""
-        with self._console.status(f"{COMPILING}; later runs start at once"):
+        with (
+            self._console.status("loading") as status,
+            _after_a_moment(status.update, f"{COMPILING}; later runs start at once"),
+        ):
             yield
 
     @contextmanager

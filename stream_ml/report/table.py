@@ -50,6 +50,8 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
     )
     if summary["interrupted"]:
         console.print(Text("interrupted: what follows is of the instances so far", style="bold yellow"))
+    if not summary["n_scored"]:
+        console.print(Text("nothing was scored: no instance to predict has labels", style="bold yellow"))
     console.print()
     console.print(metrics_table(summary))
     if summary["baselines"]:

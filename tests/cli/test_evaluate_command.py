@@ -14,7 +14,7 @@ from stream_ml.cli.config import load_config
 from stream_ml.cli.main import main
 from stream_ml.errors import DataError
 from stream_ml.evaluation import METRICS
-from stream_ml.streams import Batch, Feature, Schema
+from stream_ml.streams import Batch, Feature, Schema, Skipped
 
 ROWS = 600
 
@@ -23,7 +23,7 @@ class Made:
     """A small stream with correlated labels, like the ones that files give."""
 
     n_instances = ROWS
-    skipped = 0
+    skipped = Skipped()
 
     def __init__(self, section):
         rng = np.random.default_rng(section.seed)
