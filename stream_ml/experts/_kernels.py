@@ -23,6 +23,7 @@ __all__ = [
     "StackState",
     "decide_block",
     "design_rows",
+    "expected_f1",
     "linear_block",
     "naive_bayes_block",
     "prior_block",
@@ -389,10 +390,35 @@ def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, shared_rate,
 
 
 @kernel
-def decide_block(probabilities, mode, n_labels, threshold, fallback, indptr, indices):
-    """Labels at or above `threshold`; a row that has none takes its most probable label if at or above `fallback`.
+def expected_f1(p, n_labels):
+    """The largest expected F1 that a set of labels can have, `max 2 sum(p in set) / (size + sum(p))`.
 
-    Fills `indptr` (rows + 1,) and as much of `indices` (rows * n_labels,) as is needed.
+    The best set holds the labels at half that value or above: raise the value until it no longer rises (Dinkelbach,
+    Management Science 1967). Exact for independent labels up to the expectation of the ratio.
+    """
+    total = 0.0
+    for label in range(n_labels):
+        total += p[label]
+    best = 0.0
+    while total > 0.0:
+        inside, size = 0.0, 0
+        for label in range(n_labels):
+            if p[label] >= 0.5 * best:
+                inside += p[label]
+                size += 1
+        value = 2.0 * inside / (size + total)
+        if value <= best:
+            break
+        best = value
+    return best
+
+
+@kernel
+def decide_block(probabilities, mode, n_labels, f_share, fallback, indptr, indices):
+    """Labels at or above a threshold between 1/2 and half the row's expected F1, `f_share` of the way.
+
+    A row that has none takes its most probable label if that is at or above `fallback`. Fills `indptr` (rows + 1,) and
+    as much of `indices` (rows * n_labels,) as is needed.
     """
     out = 0
     indptr[0] = 0
@@ -400,6 +426,7 @@ def decide_block(probabilities, mode, n_labels, threshold, fallback, indptr, ind
         if mode[row] & 1:
             first = out
             best = 0
+            threshold = 0.5 + f_share * (0.5 * expected_f1(probabilities[row], n_labels) - 0.5)
             for label in range(n_labels):
                 if probabilities[row, label] > probabilities[row, best]:
                     best = label

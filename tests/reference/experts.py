@@ -209,9 +209,16 @@ def stack_block(logits, labels, modes, first_weights, shared_rate, own_rate, fir
     return result
 
 
-def decide_block(probabilities, modes, threshold, fallback):
+def expected_f1(row):
+    """Best of all sets of the most probable labels."""
+    ranked, total = sorted(row, reverse=True), sum(row)
+    return max((2 * sum(ranked[:k]) / (k + total) for k in range(1, len(row) + 1) if total > 0), default=0.0)
+
+
+def decide_block(probabilities, modes, f_share, fallback):
     result = []
     for row, mode in zip(probabilities, modes, strict=True):
+        threshold = (1 - f_share) * 0.5 + f_share * expected_f1(row) / 2
         chosen = [m for m, p in enumerate(row) if p >= threshold]
         if not chosen and row and max(row) >= fallback:
             chosen = [row.index(max(row))]
