@@ -19,6 +19,7 @@ __all__ = [
     "AdwinBank",
     "adwin_mean",
     "adwin_reset",
+    "adwin_run",
     "adwin_update",
     "adwin_variance",
     "adwin_width",
@@ -201,3 +202,17 @@ def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length
         _forget_oldest(bank, slot)
     reals[DETECTED] = found
     return found
+
+
+@kernel
+def adwin_run(bank, slot, values, delta, clock, max_buckets, min_window_length, grace_period, positions):
+    """Add values in order; writes where changes were found to `positions` and returns how many.
+
+    Room for one position per `clock` values, and one more, is enough.
+    """
+    n = 0
+    for i in range(len(values)):
+        if adwin_update(bank, slot, values[i], delta, clock, max_buckets, min_window_length, grace_period) != 0:
+            positions[n] = i
+            n += 1
+    return n
