@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,7 @@ class IHomerClassifier:
             self._start(batch.schema)
         elif batch.schema.sparse != self._pool.design.sparse:
             raise ConfigError("a batch of a sparse schema after one of a dense schema, or the reverse: use a new model")
+        batch = _without_scored_labels(batch)
         self._grow_features(batch)
         probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
         indptr = np.zeros(len(batch) + 1, dtype=np.int64)
@@ -325,3 +327,14 @@ class IHomerClassifier:
             ("partition", self._partition),
             ("watch", self._watch),
         ]
+
+
+def _without_scored_labels(batch: Batch) -> Batch:
+    """The batch without the labels of rows that are not learned: they are the evaluator's, and may be new here."""
+    learns = (batch.mode & LEARN) != 0
+    if learns.all():
+        return batch
+    sizes = np.diff(batch.y_indptr)
+    y_indptr = np.zeros(len(batch) + 1, dtype=np.int64)
+    np.cumsum(np.where(learns, sizes, 0), out=y_indptr[1:])
+    return replace(batch, y_indptr=y_indptr, y_indices=batch.y_indices[np.repeat(learns, sizes)])
