@@ -29,7 +29,7 @@ def _sources() -> str:
 SOURCES = _sources()
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """Numba's cache looks at a function's own file only (numba issue 9348); this one at all kernels."""
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
@@ -38,6 +38,6 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 
 def kernel(function: F) -> F:
     """Compile `function` with the project's flags; compiled code is cached on disk and releases the GIL."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
     return cast(F, dispatcher)

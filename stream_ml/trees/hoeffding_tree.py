@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stream_ml.drift._kernels import AdwinBank, new_bank
 from stream_ml.errors import ConfigError
+from stream_ml.streams.batch import LEARN
 from stream_ml.trees._allocation import bytes_per_slot, new_nodes, new_slots, new_space, new_table
 from stream_ml.trees._kernels import process_rows
 from stream_ml.trees._layout import (
@@ -191,7 +192,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         mode
             Per row `PREDICT`, `LEARN`, or both. A row without `LEARN` changes nothing in the tree.
         first_instance
-            Number in the stream of row 0 of these arrays; events name instances by it.
+            Instances learned before these rows; events name instances by how many were learned before them.
         out_logits
             float32 (stop - start, 3, n_labels), C-contiguous: row `start` comes first. Rows with `PREDICT` are
             written, others left alone. Log-odds in [-8, 8], 0 where an expert has no opinion: [0] the leaf's prior,
@@ -208,7 +209,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         if self._fill:
             x_indptr, x_indices, x_values = _filled(x_indptr, x_indices, x_values, self.n_features)
         settings = self._settings()
-        row = start
+        row, learned = start, 0
         while row < stop:
             row_after = process_rows(
                 self._nodes,
@@ -228,7 +229,8 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
                 out_logits,
                 row - start,
             )
-            self._work_off(settings, first_instance + row_after - 1)
+            learned += int(np.count_nonzero(mode[row:row_after] & LEARN))
+            self._work_off(settings, first_instance + max(0, learned - 1))
             row = row_after
 
     def process_batch(self, batch: Any, labels: NDArray[np.int32] | None = None) -> NDArray[np.float32]:

@@ -368,13 +368,14 @@ class Tree:
 
     def process_rows(self, rows, labelsets, modes, first_instance):
         """Logits (3, labels) per row with bit 1 of its mode, None for others; rows with bit 2 are learned."""
-        out = []
-        for i, (row, labels, mode) in enumerate(zip(rows, labelsets, modes, strict=True)):
+        out, learned = [], 0
+        for row, labels, mode in zip(rows, labelsets, modes, strict=True):
             x = observe_row(row, self.arities, self.sparse)
             leaf, _ = route(self.root, x, self.arities)
             out.append(leaf_logits(self, leaf, x) if mode & 1 else None)
             if mode & 2:
-                self.learn(x, frozenset(labels), first_instance + i)
+                self.learn(x, frozenset(labels), first_instance + learned)
+                learned += 1
         return out
 
     def learn(self, x, labels, instance):
