@@ -34,7 +34,7 @@ def process(tree, batch, start, stop):
         batch.mode,
         start,
         stop,
-        batch.first,
+        batch.first + int(np.count_nonzero(batch.mode[:start] & LEARN)),
         out,
     )
     return out
