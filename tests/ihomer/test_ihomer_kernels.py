@@ -1,0 +1,87 @@
+"""The classifier's kernels agree with their plain-Python twins."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import ihomer as twin
+from reference.drift import Window
+from streams_strategy import label_sets, small_streams
+
+from stream_ml.drift import new_bank
+from stream_ml.ihomer._kernels import cluster_losses, route_labels, scatter_logits, watch_losses
+
+quick = settings(deadline=None, derandomize=True, max_examples=60)
+
+
+def random_clusters(n_labels, seed):
+    rng = np.random.default_rng(seed)
+    n_slots = int(rng.integers(1, n_labels + 1))
+    slot_of = rng.permutation(np.concatenate([np.arange(n_slots), rng.integers(0, n_slots, n_labels - n_slots)]))
+    position_of = np.zeros(n_labels, dtype=np.int64)
+    for slot in range(n_slots):
+        members = rng.permutation(np.flatnonzero(slot_of == slot))
+        position_of[members] = np.arange(len(members))
+    return n_slots, slot_of.astype(np.int64), position_of
+
+
+@quick
+@given(small_streams(), st.integers(0, 2**32 - 1))
+def test_route_labels(batch, seed):
+    n_slots, slot_of, position_of = random_clusters(batch.n_labels, seed)
+    indptr = np.empty((n_slots, len(batch) + 1), dtype=np.int64)
+    indices = np.empty(len(batch.y_indices), dtype=np.int32)
+    cursor = np.zeros(n_slots, dtype=np.int64)
+    route_labels(batch.y_indptr, batch.y_indices, slot_of, position_of, cursor, indptr, indices)
+    got = [[indices[p[r] : p[r + 1]].tolist() for r in range(len(batch))] for p in indptr]
+    expected = twin.route_labels([sorted(s) for s in label_sets(batch)], slot_of, position_of, n_slots)
+    assert got == expected
+
+
+@quick
+@given(st.integers(0, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_scatter_logits(rows, n_labels, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(n_labels)[: rng.integers(1, n_labels + 1)].astype(np.int32)
+    part = rng.normal(size=(rows, 3, len(labels))).astype(np.float32)
+    out = rng.normal(size=(rows, 3, n_labels)).astype(np.float32)
+    expected = out.tolist()
+    twin.scatter_logits(part.tolist(), labels.tolist(), expected)
+    scatter_logits(part, labels, out)
+    assert out.tolist() == expected
+
+
+@quick
+@given(small_streams(), st.integers(0, 2**32 - 1))
+def test_cluster_losses(batch, seed):
+    n_slots, slot_of, _ = random_clusters(batch.n_labels, seed)
+    p = np.random.default_rng(seed).random((len(batch), batch.n_labels)).astype(np.float32)
+    losses = np.full((len(batch), n_slots + 2), 7.0)
+    cluster_losses(
+        p,
+        batch.y_indptr,
+        batch.y_indices,
+        batch.mode,
+        slot_of,
+        batch.n_labels,
+        n_slots,
+        np.empty(n_slots + 1),
+        losses,
+    )
+    expected = twin.cluster_losses(p, label_sets(batch), batch.mode, slot_of, n_slots)
+    np.testing.assert_allclose(losses[:, :-1], expected, rtol=1e-6, atol=1e-9)
+    assert (losses[:, -1] == 7.0).all()
+
+
+@settings(deadline=None, derandomize=True, max_examples=15)
+@given(st.integers(1, 3), st.integers(0, 2**32 - 1), st.sampled_from([8, 32]))
+def test_watch_losses(columns, seed, clock):
+    rng = np.random.default_rng(seed)
+    losses = np.where(rng.random((600, columns)) < 0.1, -1.0, rng.random((600, columns)) * 0.4)
+    losses[300:] += np.where(losses[300:] >= 0, 0.5, 0.0) * rng.integers(0, 2, columns)
+    detectors = rng.permutation(5)[:columns].astype(np.int64)
+    found, statistics = np.empty((4 * 600, 3), dtype=np.int64), np.empty((4 * 600, 2))
+    n = watch_losses(new_bank(5), new_bank(5), detectors, losses, 0.002, 0.05, clock, found, statistics)
+    twins = [(Window(delta=0.05, clock=clock), Window(delta=0.002, clock=clock)) for _ in range(columns)]
+    assert [tuple(row) for row in found[:n].tolist()] == twin.watch_losses(losses, twins)
