@@ -62,7 +62,7 @@ def assert_same_window(bank, slot, window):
 
 options_ = st.fixed_dictionaries(
     {
-        "delta": st.sampled_from([0.0005, 0.002, 0.05, 0.4]),
+        "delta": st.sampled_from([0.0005, 0.002, 0.05, 0.4, 0.9]),
         "clock": st.sampled_from([1, 4, 7, 32]),
         "max_buckets": st.integers(1, 6),
         "min_window_length": st.integers(1, 8),
@@ -70,7 +70,7 @@ options_ = st.fixed_dictionaries(
     }
 )
 segments = st.lists(
-    st.tuples(st.integers(1, 50), st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]), st.floats(0, 0.5)),
+    st.tuples(st.integers(1, 50), st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0, 40.0]), st.floats(0, 0.5)),
     min_size=1,
     max_size=4,
 )
@@ -229,6 +229,38 @@ def test_window_is_rivers_after_every_value(name):
         assert ours.update(value) == ours.drift_detected == river.drift_detected
         assert ours.width == river.width
         assert ours.estimation == pytest.approx(river.estimation, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        # not searched at a width of grace_period, but one value later
+        ([0.0] * 5 + [100.0] * 6, {"clock": 1, "grace_period": 10}, [10]),
+        # the only cut leaves exactly min_window_length values on the older, on the newer side
+        ([1000.0, 0.0, 0.0, 0.0, 0.0], {"clock": 5, "grace_period": 0}, [4]),
+        ([0.0, 0.0, 0.0, 0.0, 1000.0], {"clock": 5, "grace_period": 0}, [4]),
+        # two values are the least that can differ
+        ([0.0, 100.0], {"clock": 2, "grace_period": 0}, [1]),
+    ],
+)
+def test_edges_of_the_search(values, options, expected):
+    options = {"delta": 0.9, "min_window_length": 1, **options}
+    ours, river, window = Adwin(**options), ADWIN(**options), twin.Window(**options)
+    found = []
+    for i, value in enumerate(values):
+        river.update(value)
+        found += [i] * river.drift_detected
+    assert ours.update_many(values).tolist() == twin.adwin_run(window, values) == found == expected
+    assert ours.width == river.width == twin.adwin_width(window)
+
+
+def test_sign_is_that_of_the_oldest_change_when_one_search_finds_several():
+    options = {"clock": 300}
+    values = np.repeat([0.0, 10.0, 0.0], 100)
+    bank, window = new_bank(1), twin.Window(**options)
+    signs = [(update(bank, 0, v, options), window.update(v)) for v in values.tolist()]
+    assert signs == [(0, 0)] * 299 + [(1, 1)]
+    assert k.adwin_mean(bank, 0) == 0.0  # the fall was found as well
 
 
 def test_streams_are_enough():
