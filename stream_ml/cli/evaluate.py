@@ -16,6 +16,14 @@ from stream_ml.errors import DataError
 __all__ = ["evaluate_config"]
 
 
+class _Out(Console):
+    """A console that leaves a closed pipe to the entry point, which knows the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """The reader left."""
+        raise BrokenPipeError
+
+
 def evaluate_config(
     path: str | None, options: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False
 ) -> bool:
@@ -64,7 +72,7 @@ def evaluate_config(
         result.summary["seed"] = config.stream.seed
     files = directory.write(result, config_text(config))
     if not quiet:
-        print_outcome(Console(), result.summary, files)
+        print_outcome(_Out(), result.summary, files)
     return bool(result.summary["interrupted"])
 
 

@@ -1,0 +1,90 @@
+"""The command line as a program: start-up, signals, pipes, and what it leaves in the directory it runs in."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import orjson
+import pytest
+
+COMMAND = [sys.executable, "-m", "stream_ml.cli"]
+
+
+def loaded_after(line: str, tmp_path) -> set[str]:
+    """Packages in memory after a command line has run."""
+    code = f"import sys; from stream_ml.cli.main import main; main({line.split()!r}); print('@', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    return {name.partition(".")[0] for name in done.stdout.rpartition("@")[2].split()}
+
+
+def test_help_loads_next_to_nothing(tmp_path):
+    assert not loaded_after("--help", tmp_path) & {"numpy", "numba", "pydantic", "yaml", "orjson"}
+
+
+def test_a_wrong_configuration_is_told_before_numba_is_loaded(tmp_path):
+    assert not loaded_after("evaluate --model no_change --set stream.limt=3", tmp_path) & {"numba", "numpy"}
+
+
+def test_a_run_loads_no_development_package(tmp_path):
+    # numba itself loads scipy where it is installed
+    loaded = loaded_after("evaluate --model no_change --limit 50 --quiet", tmp_path)
+    assert "numba" in loaded
+    assert not loaded & {"river", "sklearn", "pandas", "hypothesis", "pytest"}
+
+
+def test_without_arguments_the_built_in_stream_goes_to_runs(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "evaluate", "--limit", "2000"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    (run,) = (tmp_path / "runs").iterdir()
+    summary = orjson.loads((run / "summary.json").read_bytes())
+    assert summary["model"]["name"] == "ihomer"
+    assert summary["n_scored"] == 2000
+    assert f"runs/{run.name}" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_ctrl_c_keeps_what_was_done(tmp_path):
+    line = ["evaluate", "--model", "no_change", "--batch-size", "1", "--save-predictions", "--out", "out"]
+    process = subprocess.Popen(
+        [*COMMAND, *line], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(600):
+            if (tmp_path / "out/predictions.jsonl").exists():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "interrupted" in out
+    summary = orjson.loads((tmp_path / "out/summary.json").read_bytes())
+    assert summary["interrupted"] is True
+    assert 0 < summary["n_scored"] < 50_000
+    assert len((tmp_path / "out/predictions.jsonl").read_bytes().splitlines()) in (
+        summary["n_scored"],
+        summary["n_scored"] - 1,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
+def test_a_closed_pipe_is_no_noise(tmp_path):
+    process = subprocess.Popen(
+        [*COMMAND, "evaluate", "--model", "no_change", "--limit", "100", "--out", "out"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 141
+    assert err == ""
+    assert (tmp_path / "out/summary.json").exists()
