@@ -43,7 +43,11 @@ class AdwinBank(NamedTuple):
 
 
 def new_bank(n_slots: int, max_buckets: int = 5, max_rows: int = MAX_ROWS) -> AdwinBank:
-    """A bank of `n_slots` empty detectors."""
+    """A bank of `n_slots` empty detectors, each with room for `max_rows` rows of `max_buckets` buckets.
+
+    A window holds at most `max_buckets * (2**max_rows - 1)` values. One that is full loses its two oldest buckets
+    whenever its last row overflows, and goes on detecting on the rest.
+    """
     shape = (n_slots, max_rows, max_buckets + 1)
     return AdwinBank(
         np.zeros(shape), np.zeros(shape), np.zeros(shape[:2], dtype=np.int32), np.zeros((n_slots, DETECTED + 1))

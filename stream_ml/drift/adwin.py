@@ -15,6 +15,7 @@ from stream_ml.drift._kernels import (
     adwin_mean,
     adwin_run,
     adwin_update,
+    adwin_variance,
     adwin_width,
     new_bank,
 )
@@ -78,6 +79,7 @@ class Adwin:
         self.delta, self.clock, self.max_buckets = float(delta), int(clock), int(max_buckets)
         self.min_window_length, self.grace_period = int(min_window_length), int(grace_period)
         self._bank = new_bank(1, self.max_buckets)
+        self._n_detections = np.zeros(1, dtype=np.int64)
         self._options = (self.delta, self.clock, self.max_buckets, self.min_window_length, self.grace_period)
 
     def update(self, value: float) -> bool:
@@ -85,7 +87,9 @@ class Adwin:
         value = float(value)
         if not math.isfinite(value):
             raise ValueError(f"ADWIN takes finite values only, found {value}")
-        return bool(adwin_update(self._bank, 0, value, *self._options) != 0)
+        found = bool(adwin_update(self._bank, 0, value, *self._options) != 0)
+        self._n_detections[0] += found
+        return found
 
     def update_many(self, values: ArrayLike) -> NDArray[np.int64]:
         """Add finite values, shape (n,), in order; positions (int64, from 0) at which a change was found.
@@ -100,6 +104,7 @@ class Adwin:
             raise ValueError(f"ADWIN takes finite values only, found {array[~np.isfinite(array)][0]}")
         positions = np.empty(len(array) // self.clock + 1, dtype=np.int64)
         n = adwin_run(self._bank, 0, array, *self._options, positions)
+        self._n_detections[0] += n
         return positions[:n]
 
     @property
@@ -113,6 +118,11 @@ class Adwin:
         return bool(self._bank.reals[0, DETECTED] > 0.0)
 
     @property
+    def n_detections(self) -> int:
+        """Changes found since the detector was made (river's count starts anew after each of them)."""
+        return int(self._n_detections[0])
+
+    @property
     def width(self) -> int:
         """Number of values in the window."""
         return int(adwin_width(self._bank, 0))
@@ -122,9 +132,14 @@ class Adwin:
         """Mean of the window, 0 when empty."""
         return float(adwin_mean(self._bank, 0))
 
+    @property
+    def variance(self) -> float:
+        """Population variance of the window, 0 when empty."""
+        return float(adwin_variance(self._bank, 0))
+
     def state_dict(self) -> dict[str, NDArray]:
         """The whole state by name, the parameters not included; arrays are the live ones, copy them to keep them."""
-        return tuple_arrays(self._bank)
+        return {**tuple_arrays(self._bank), "n_detections": self._n_detections}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` of a detector with the same `max_buckets` gave (arrays are copied).
@@ -132,9 +147,11 @@ class Adwin:
         Raises KeyError when an array is absent, ValueError when one has another shape or dtype; then nothing changes.
         """
         bank = load_tuple(AdwinBank, state, "")
-        for (name, new), old in zip(tuple_arrays(bank).items(), tuple_arrays(self._bank).values(), strict=True):
+        count = np.array(state["n_detections"])
+        loaded = {**tuple_arrays(bank), "n_detections": count}
+        for (name, new), old in zip(loaded.items(), self.state_dict().values(), strict=True):
             if new.shape != old.shape or new.dtype != old.dtype:
                 raise ValueError(
                     f"ADWIN state {name}: expected {old.dtype} of shape {old.shape}, found {new.dtype} of {new.shape}"
                 )
-        self._bank = bank
+        self._bank, self._n_detections = bank, count
