@@ -250,7 +250,9 @@ class IHomerClassifier:
         if reopened is not None:
             self._partition.reopen()
         before = self.clusters if reopened is not None else []
-        self._events += self._partition.settle(self.n_learned)
+        periods = max(1, self.settings.clusters.n_min // self.settings.period)
+        due = self.n_learned // self.settings.period % periods == 0
+        self._events += self._partition.settle(self.n_learned, test=due or reopened is not None)
         if reopened is not None:
             changed = {"before": before, "after": self.clusters}
             self._events.append(

@@ -20,6 +20,7 @@ class ClusterParameters(_Section):
     split: Literal["similarity", "pivot"] = Field(
         "similarity", description="How a cluster is cut: keeping similarity, or by pivots as in ODAC."
     )
+    n_min: int = Field(200, ge=1, description="Learned instances between two tests of the clusters, in whole periods.")
     delta: float = Field(0.05, gt=0, lt=1, description="One minus the confidence of the Hoeffding bound.")
     tau: float = Field(0.1, gt=0, lt=1, description="Bound below which near-equal dissimilarities count as told apart.")
     min_size: int | None = Field(None, ge=1, description="Smallest cluster; by default the typical label-set size.")
@@ -33,6 +34,11 @@ class TreeParameters(_Section):
 
     enabled: bool = Field(True, description="Grow trees; when false, root experts predict alone.")
     grace_period: int = Field(200, ge=1, description="Instances a leaf sees between two attempts to split it.")
+    split_confidence: float = Field(1e-5, gt=0, lt=1, description="Delta of the Hoeffding bound of a split.")
+    tie_threshold: float = Field(0.1, ge=0, description="Bound below which the best of near-equal splits is taken.")
+    max_depth: int = Field(20, ge=0, le=1000, description="Tests on the longest path.")
+    naive_bayes: bool = Field(True, description="Whether leaves vote by naive Bayes, too.")
+    drift: bool = Field(True, description="Whether tests are watched for drift and alternate subtrees grown.")
     memory_limit_mb: float = Field(128.0, gt=0, description="Statistics of all trees together, in MB.")
 
 

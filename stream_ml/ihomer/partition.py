@@ -26,7 +26,7 @@ class Partition:
 
     def __init__(self, settings: IHomerParameters, *, sparse: bool) -> None:
         self.settings, self.sparse = settings, sparse
-        options = settings.clusters.model_dump(exclude={"enabled", "reopen_keep"})
+        options = settings.clusters.model_dump(exclude={"enabled", "n_min", "reopen_keep"})
         self.clusters = LabelClusters(0, **options)
         self.learners: dict[int, ClusterLearner] = {}
         self.slot_of = np.zeros(0, dtype=np.int64)
@@ -107,10 +107,10 @@ class Partition:
         """Forget most of the co-occurrence seen so far, so that the partition follows what comes now."""
         self.clusters.reopen(self.settings.clusters.reopen_keep)
 
-    def settle(self, instance: int) -> list[Event]:
-        """What happened in the trees, then splits, merges and moves as the clustering asks."""
+    def settle(self, instance: int, *, test: bool) -> list[Event]:
+        """What happened in the trees, then, if they are to be tested, what becomes of the clusters."""
         events = self.tree_events()
-        if self.settings.clusters.enabled:
+        if self.settings.clusters.enabled and test:
             events += self._apply(self.clusters.check(instance), instance)
         return events
 
