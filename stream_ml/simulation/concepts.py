@@ -77,12 +77,16 @@ class GroupConcept:
             region = x[:, self.region_feature[g]].astype(np.int64) % self.weights.shape[1]
             score = np.einsum("ij,ij->i", x, self.weights[g][region])
             on[:, g] = self.sharpness * (score - self.threshold[g])
-        active = rng.random((rows, n_groups)) < 1.0 / (1.0 + np.exp(-on))
+        # exp overflows beyond 709; at -700 the chance is 0 for all purposes
+        active = rng.random((rows, n_groups)) < 1.0 / (1.0 + np.exp(-np.maximum(on, -700.0)))
         chance = np.where(active[:, self.group_of], self.together, self.noise)
         return rng.random(chance.shape) < chance
 
     def with_rules_of(self, other: GroupConcept, groups: Sequence[int]) -> GroupConcept:
-        """This concept with the rules of some groups taken from another: a local drift of the concept."""
+        """This concept with the weights of some groups taken from another: a local drift of the concept.
+
+        Thresholds and the features that pick the regions stay this concept's.
+        """
         weights = self.weights.copy()
         weights[list(groups)] = other.weights[list(groups)]
         return replace(self, weights=weights)

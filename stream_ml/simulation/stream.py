@@ -35,11 +35,16 @@ class SimulatedStream(Stream):
     schema
         Dense; numeric features are drawn from a standard normal distribution, nominal ones uniformly.
     phases
-        Pairs (first row, concept), the first one from row 0.
+        Pairs (first row, concept), the first one from row 0, in order; of two from the same row the later one rules.
     drifts
         What changes between them.
     n_instances, seed, batch_size
         Rows; what fixes them; rows per batch.
+
+    Raises
+    ------
+    ValueError
+        No rows, no phase from row 0, phases out of order, or a concept whose number of labels is not the schema's.
     """
 
     def __init__(
@@ -55,6 +60,14 @@ class SimulatedStream(Stream):
         super().__init__(batch_size=batch_size)
         if n_instances < 1:
             raise ValueError(f"n_instances must be at least 1, not {n_instances}")
+        starts = [start for start, _ in phases]
+        if not starts or starts[0] != 0 or starts != sorted(starts):
+            raise ValueError(f"phases must start at row 0 and be in order, not at {starts}")
+        for start, concept in phases:
+            if len(concept.group_of) != schema.n_labels:
+                raise ValueError(
+                    f"the concept from row {start} has {len(concept.group_of)} labels, the schema {schema.n_labels}"
+                )
         self.schema, self.name = schema, schema.name
         self.phases, self.drifts = list(phases), list(drifts)
         self.n_instances, self.seed = n_instances, seed
