@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numba
 import numpy as np
 
 import stream_ml
@@ -287,6 +288,7 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
             "stream_ml": stream_ml.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
+            "numba": numba.__version__,
         },
     }
 
