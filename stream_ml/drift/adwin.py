@@ -88,7 +88,8 @@ class Adwin:
         if not math.isfinite(value):
             raise ValueError(f"ADWIN takes finite values only, found {value}")
         found = bool(adwin_update(self._bank, 0, value, *self._options) != 0)
-        self._n_detections[0] += found
+        if found:
+            self._n_detections[0] += 1
         return found
 
     def update_many(self, values: ArrayLike) -> NDArray[np.int64]:
