@@ -56,7 +56,9 @@ def new_bank(n_slots: int, max_buckets: int = 5, max_rows: int = MAX_ROWS) -> Ad
 
 def grow_bank(bank: AdwinBank, n_slots: int) -> AdwinBank:
     """The bank with room for at least `n_slots` detectors; new ones are empty."""
-    return AdwinBank(*(grown(a, (max(n_slots, len(a)), *a.shape[1:])) for a in bank))
+    if n_slots <= len(bank.sizes):
+        return bank
+    return AdwinBank(*(grown(a, (n_slots, *a.shape[1:])) for a in bank))
 
 
 @kernel

@@ -10,6 +10,7 @@ from stream_ml.trees._layout import (
     ALTERNATE,
     ALTERNATE_LOSS,
     ALTERNATE_ROWS,
+    DEPTH,
     JUDGE,
     MAIN_LOSS,
     N_ALTERNATES,
@@ -54,11 +55,12 @@ def watch_path(nodes, leaf, slots, table, space, bank, settings, loss, indices, 
             nodes.reals[node, ALTERNATE_LOSS] += leaf_loss(nodes, other, labels, y_lo, y_hi)
             nodes.reals[node, ALTERNATE_ROWS] += 1.0
             learn_leaf(nodes, other, slots, table, space, settings, True, indices, values, lo, hi, labels, y_lo, y_hi)
-        change = adwin_update(
-            bank, node, loss, settings.warning_delta, ADWIN_CLOCK, ADWIN_BUCKETS, ADWIN_WINDOW, ADWIN_GRACE
-        )
-        if change > 0:
-            add_to_agenda(space, WARN, node)
+        if nodes.ints[node, DEPTH] < settings.watch_depth:
+            change = adwin_update(
+                bank, node, loss, settings.warning_delta, ADWIN_CLOCK, ADWIN_BUCKETS, ADWIN_WINDOW, ADWIN_GRACE
+            )
+            if change > 0:
+                add_to_agenda(space, WARN, node)
         node = int(nodes.ints[node, PARENT])
     if space.counters[N_ALTERNATES] > 0:
         judge_path(nodes, leaf, space, settings)

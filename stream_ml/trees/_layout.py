@@ -114,6 +114,7 @@ class Settings(NamedTuple):
     naive_bayes_at_root: bool
     drift: bool
     warning_delta: float
+    watch_depth: int
     comparison_rows: float
 
 

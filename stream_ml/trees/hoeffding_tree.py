@@ -163,6 +163,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             naive_bayes_at_root=p.naive_bayes_at_root,
             drift=p.drift,
             warning_delta=float(p.warning_delta),
+            watch_depth=int(p.watch_depth),
             comparison_rows=float(p.comparison_rows),
         )
 

@@ -38,6 +38,8 @@ class TreeParameters:
         Whether tests are watched for drift and alternate subtrees grown.
     warning_delta
         ADWIN's confidence for the warning on which an alternate subtree starts.
+    watch_depth
+        Levels of the tree, from the root, whose tests are watched; what is below is replaced with them.
     comparison_rows
         Rows after which an alternate subtree is compared with the one it could replace.
     river
@@ -63,6 +65,7 @@ class TreeParameters:
     naive_bayes_at_root: bool = False
     drift: bool = True
     warning_delta: float = 0.01
+    watch_depth: int = 4
     comparison_rows: int = 200
     river: bool = False
 
@@ -78,6 +81,7 @@ class TreeParameters:
             "inherited_rows": self.inherited_rows > 0.0,
             "memory_limit_mb": self.memory_limit_mb > 0.0,
             "warning_delta": 0.0 < self.warning_delta < 1.0,
+            "watch_depth": self.watch_depth >= 1,
             "comparison_rows": self.comparison_rows >= 1,
         }
         for name, good in checks.items():

@@ -492,6 +492,8 @@ def watch_path(tree, watched, x, labels, loss, add_to_agenda):
             node.losses = [node.losses[0] + loss, node.losses[1] + leaf_loss(other, labels), node.losses[2] + 1]
             if learn_leaf(tree, other, x, labels):
                 add_to_agenda.append(other)
+        if node.depth >= tree.options["watch_depth"]:
+            continue
         if node.detector is None:
             node.detector = ADWIN(
                 delta=tree.options["warning_delta"], clock=32, max_buckets=5, min_window_length=5, grace_period=10
