@@ -21,6 +21,7 @@ from stream_ml.trees._leaf_kernels import add_to_agenda, leaf_loss, learn_leaf, 
 
 __all__ = ["judge_path", "verdict", "watch_path"]
 
+PATIENCE = 20.0
 ADWIN_CLOCK, ADWIN_BUCKETS, ADWIN_WINDOW, ADWIN_GRACE = 32, 5, 5, 10
 
 
@@ -29,7 +30,8 @@ def verdict(main_loss, alternate_loss, rows, comparison_rows):
     """Whether an alternate subtree is significantly better (1), worse (-1) or neither (0): MLHAT's rule.
 
     Losses are sums over `rows` rows that both have seen, more than `comparison_rows`; their means must differ by more
-    than sqrt(2 e (1 - e) ln(2 / 0.05) (1 / n + 1 / n)), e being that of the main subtree (Esteban et al. 2024).
+    than sqrt(2 e (1 - e) ln(2 / 0.05) (1 / n + 1 / n)), e being that of the main subtree (Esteban et al. 2024). One
+    that is undecided after PATIENCE times as many rows counts as worse: it would double the work for ever.
     """
     if rows <= comparison_rows:
         return 0
@@ -38,7 +40,7 @@ def verdict(main_loss, alternate_loss, rows, comparison_rows):
     margin = math.sqrt(2.0 * max(loss * (1.0 - loss), 0.0) * math.log(2.0 / 0.05) * 2.0 / rows)
     if gap > margin:
         return 1
-    if gap < -margin:
+    if gap < -margin or rows > PATIENCE * comparison_rows:
         return -1
     return 0
 

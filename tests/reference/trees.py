@@ -61,7 +61,9 @@ def verdict(main_loss, alternate_loss, rows, comparison_rows):
         return 0
     e, other = main_loss / rows, alternate_loss / rows
     margin = math.sqrt(2 * e * (1 - e) * math.log(2 / 0.05) * (1 / rows + 1 / rows))
-    return (e - other > margin) - (other - e > margin)
+    if e - other > margin:
+        return 1
+    return -1 if other - e > margin or rows > 20 * comparison_rows else 0
 
 
 def find_feature(indices, lo, hi, feature):
