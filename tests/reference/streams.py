@@ -22,8 +22,8 @@ def match_value(text, values):
 def parse_rows(lines, columns, positive):
     """Rows of plain ARFF lines: per row ({feature: value, None where missing}, {label}).
 
-    `columns`: per column its nominal values, or None. `positive`: per label column, by its position, the text that makes
-    it positive. Features and labels are named by their column. A sparse row gives absent columns their 0.
+    `columns`: per column its nominal values, or None. `positive`: per label column, by its position, the text that
+    makes it positive. Features and labels are named by their column. A sparse row gives absent columns their 0.
     """
     rows = []
     for line in lines:

@@ -229,7 +229,7 @@ def with_quotes(text):
 def test_plain_and_careful_reading_agree(tmp_path, text):
     plain = list(read(tmp_path, text, "plain.arff", batch_size=30))
     careful = list(read(tmp_path, with_quotes(text), "careful.arff", batch_size=30))
-    head, _, body = text.partition("@data\n")
+    head = text.partition("@data\n")[0]
     halves = [t.partition("@data\n")[2].splitlines() for t in (text, with_quotes(text))]
     mixed = "\n".join(halves[i % 3 == 0][i] for i in range(len(halves[0])))
     between = list(read(tmp_path, head + "@data\n" + mixed, "mixed.arff", batch_size=30))
