@@ -33,6 +33,8 @@ __all__ = [
 LEARN = 2
 CLIP = np.float32(8.0)
 STANDARD_CLIP = 5.0
+LANES = 8
+"""Labels per vector instruction: arrays are a multiple of it wide."""
 GROWTH = 1.1
 SHRINK = 5.0
 
@@ -167,19 +169,21 @@ def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_la
 
     `adaptive` steps per weight by the root of its summed squared gradients (AdaGrad: Duchi, Hazan, Singer, JMLR 2011),
     divided by the row's length; otherwise one step per label, normalised by the squared length of the row and by the
-    root of the label's summed squared errors.
+    root of the label's summed squared errors. Loops run over whole vectors of `LANES` labels; those past `n_labels` have
+    no gradient and stay as they were made.
     """
     one = np.float32(1.0)
     rate = np.float32(rate)
+    width = (n_labels + LANES - 1) // LANES * LANES
     for row in range(len(indptr) - 1):
         lo, hi = indptr[row], indptr[row + 1]
-        for label in range(n_labels):
+        for label in range(width):
             buffer[label] = state.bias[label]
         length = np.float32(0.0)
         for k in range(lo, hi):
             value, column = values[k], indices[k]
             length += value * value
-            for label in range(n_labels):
+            for label in range(width):
                 buffer[label] += state.weights[column, label] * value
         for label in range(n_labels):
             z = min(CLIP, max(-CLIP, buffer[label]))
@@ -187,29 +191,31 @@ def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_la
             buffer[label] = one / (one + np.float32(math.exp(-z)))
         if not mode[row] & LEARN:
             continue
+        for label in range(n_labels, width):
+            buffer[label] = 0.0
         for k in range(y_indptr[row], y_indptr[row + 1]):
             buffer[y_indices[k]] -= one
-        for label in range(n_labels):
+        for label in range(width):
             state.label_squares[label] += buffer[label] * buffer[label]
         if adaptive:
             step = rate / max(one, np.float32(math.sqrt(length)))
-            for label in range(n_labels):
+            for label in range(width):
                 state.bias[label] -= rate * buffer[label] / np.sqrt(state.label_squares[label])
             for k in range(lo, hi):
                 value, column = values[k], indices[k]
-                for label in range(n_labels):
+                for label in range(width):
                     gradient = buffer[label] * value
                     total = state.squares[column, label] + gradient * gradient
                     state.squares[column, label] = total
                     state.weights[column, label] -= step * gradient / np.sqrt(total)
         else:
             step = rate / (one + length)
-            for label in range(n_labels):
+            for label in range(width):
                 buffer[label] *= step / np.sqrt(state.label_squares[label])
                 state.bias[label] -= buffer[label]
             for k in range(lo, hi):
                 value, column = values[k], indices[k]
-                for label in range(n_labels):
+                for label in range(width):
                     state.weights[column, label] -= buffer[label] * value
 
 
@@ -283,21 +289,22 @@ def naive_bayes_block(state, indptr, indices, values, y_indptr, y_indices, mode,
     overconfident expert is of no use to stacking. Coefficients are cached and renewed for a column when its count has
     grown by a tenth, and for a (column, label) when a positive row brings it.
     """
+    width = (n_labels + LANES - 1) // LANES * LANES
     for row in range(len(indptr) - 1):
         lo, hi = indptr[row], indptr[row + 1]
-        for label in range(n_labels):
+        for label in range(width):
             buffer[label] = 0.0
         for k in range(lo, hi):
             column = indices[k]
             if centred[column]:
                 u = (values[k] - state.centre[column]) * state.scale[column]
                 u = min(np.float32(STANDARD_CLIP), max(np.float32(-STANDARD_CLIP), u))
-                for label in range(n_labels):
+                for label in range(width):
                     buffer[label] += (
                         state.quadratic[column, label] * u + state.linear[column, label]
                     ) * u + state.constant[column, label]
             elif values[k] != 0.0:
-                for label in range(n_labels):
+                for label in range(width):
                     buffer[label] += state.constant[column, label]
         temper = np.float32(1.0 / math.sqrt(max(1, hi - lo)))
         for label in range(n_labels):

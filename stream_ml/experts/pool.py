@@ -57,7 +57,7 @@ class ExpertPool:
         self.design.grow(arities)
         self.n_labels = max(self.n_labels, n_labels)
         d = capacity(self.design.n_columns, len(self.bayes.column_count))
-        m = capacity(self.n_labels, len(self.prior.counts))
+        m = -(-capacity(self.n_labels, len(self.prior.counts)) // k.LANES) * k.LANES
         if d == len(self.bayes.column_count) and m == len(self.prior.counts):
             return
         self.linear = [
