@@ -1,6 +1,8 @@
 """Label co-occurrence and its online clustering."""
 
+from stream_ml.labels.change import Change
 from stream_ml.labels.cooccurrence import Cooccurrence
-from stream_ml.labels.odac import Change, LabelClusters
+from stream_ml.labels.odac import LabelClusters
+from stream_ml.labels.tree import ClusterTree
 
-__all__ = ["Change", "Cooccurrence", "LabelClusters"]
+__all__ = ["Change", "ClusterTree", "Cooccurrence", "LabelClusters"]

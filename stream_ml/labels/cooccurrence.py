@@ -21,7 +21,8 @@ class Cooccurrence:
     """How often each label, and each pair of labels, was positive; older instances count less.
 
     Pairs live in a hash table, so memory follows the pairs that were seen and not the square of the label space. A row
-    with more than 256 labels counts the pairs of its first 256 only.
+    with more than 256 labels counts the pairs of its first 256 only. A matrix for small label spaces would save next to
+    nothing (see docs/label-clusters.md), so there is one store.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class Cooccurrence:
         Pairs kept; when there are more, the lightest half is dropped.
     """
 
-    def __init__(self, *, fading: float = 0.9998, max_pairs: int = 1 << 22) -> None:
+    def __init__(self, *, fading: float = 0.9998, max_pairs: int = 1 << 20) -> None:
         self.fading, self.max_pairs = fading, max_pairs
         self.n_labels = 0
         self._keys = np.full(MIN_TABLE, -1, dtype=np.int64)
@@ -53,7 +54,13 @@ class Cooccurrence:
         start: int,
         stop: int,
     ) -> None:
-        """Count rows `start .. stop` that are to be learned."""
+        """Count rows `start .. stop` that are to be learned.
+
+        Raises
+        ------
+        IndexError
+            A label of such a row is not below `n_labels`; the rows before it are counted.
+        """
         row = start
         while row < stop:
             row = count_rows(
@@ -71,6 +78,8 @@ class Cooccurrence:
                 self._sizes,
                 self._tally,
             )
+            if row < 0:
+                raise IndexError(f"row {-1 - row} has a label beyond the {self.n_labels} known; grow first")
             if row < stop:
                 self._make_room()
 
@@ -106,12 +115,18 @@ class Cooccurrence:
         """Fading number of instances."""
         return float(self._sizes.sum() * self._unit())
 
-    def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Pairs seen together, in the order of their labels: low label, high label, fading count."""
-        used = np.flatnonzero(self._keys >= 0)
-        used = used[np.argsort(self._keys[used])]
-        keys = self._keys[used]
-        return keys >> 32, keys & 0xFFFFFFFF, self._counts[used] * self._unit()
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of labels kept."""
+        return int(self._tally[1])
+
+    def table(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The table of pairs: keys `low * 2**32 + high` (-1: free), and stored counts."""
+        return self._keys, self._counts
+
+    def stored_counts(self) -> tuple[NDArray[np.float64], float]:
+        """Counts of labels as stored, and the factor that turns stored counts into those of `counts` and `pair`."""
+        return self._singles, self._unit()
 
     def pair(self, a: int, b: int) -> float:
         """Fading number of instances with both labels."""

@@ -1,115 +1,256 @@
-"""Cutting one cluster in two, and the statistics that say whether to."""
+"""When and how one cluster is cut: the Hoeffding test on its dissimilarities, and the parts."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.labels._kernels import merge_groups, pivot_sides
+from stream_ml.labels.graph import Edges, Graph, linked_groups
 
-__all__ = ["Cut", "cut_cluster"]
+__all__ = ["Cut", "Rules", "cut_all", "cut_cluster", "group_labels"]
+
+SPLIT_LOSS = 0.2
+"""A cut within the size limit may leave no part with more than this share of its excess similarity outside."""
+READY = 0.8
+"""Labels with enough evidence must hold this share of a set's occurrences before the set is grouped by linkage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What clusters are cut by; see `LabelClusters`. `floor` is the smallest part a cut should make."""
+
+    split: str
+    delta: float
+    tau: float
+    floor: int
+    max_size: int
+
+    def bound(self, n: float) -> float:
+        """Hoeffding bound of a mean over `n` instances, at most 1."""
+        return min(1.0, math.sqrt(math.log(1.0 / self.delta) / (2.0 * n))) if n > 0 else 1.0
+
+    def settled(self, counts: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Labels with enough evidence to be placed: a similarity of theirs is known to within one half."""
+        return counts * 0.5 >= math.log(1.0 / self.delta)
+
+    def ready(self, graph: Graph, labels: NDArray[np.int32]) -> bool:
+        """Whether linkage of these labels would rest on evidence."""
+        counts = graph.counts[labels]
+        settled = counts[self.settled(counts)]
+        return self.bound(graph.total) < self.tau and len(settled) > 1 and settled.sum() >= READY * counts.sum()
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A cluster's dissimilarities, the evidence behind the largest, and two sides with what is lost between them.
+    """A cut that is wanted: the parts (sorted labels, neighbours alike) and the statistics that ask for it."""
 
-    `sides` is bool (labels,); `lost` the share of the cluster's similarity above chance that lies between them.
-    """
+    parts: list[NDArray[np.int32]]
+    reason: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Dissimilarities of a cluster: smallest, two largest, mean; evidence and positions of the farthest pair."""
 
     d0: float
     d1: float
     d2: float
-    mean: float
-    evidence: float
-    sides: NDArray[np.bool_]
-    lost: float
-
-    def reason(self) -> dict[str, float]:
-        """The statistics, for an event."""
-        names = ("d0", "d1", "d2", "mean", "evidence", "lost")
-        return {name: float(getattr(self, name)) for name in names}
+    avg: float
+    n: float
+    pivots: tuple[int, int]
 
 
-def cut_cluster(
-    similarity: NDArray[np.float64],
-    excess: NDArray[np.float64],
-    counts: NDArray[np.float64],
-    how: str,
-    floor: int,
-    ceiling: int,
-) -> Cut | None:
-    """The best cut of a cluster, or None where labels that occurred do not suffice for one.
-
-    Parameters
-    ----------
-    similarity
-        Jaccard similarities, float64 (k, k), symmetric, diagonal ignored.
-    excess
-        How much of them is more than chance: what a cut should keep inside.
-    counts
-        Fading number of instances with each label, float64 (k,).
-    how
-        `similarity` or `pivot`.
-    floor, ceiling
-        Smallest side; size that a cluster should not exceed.
-    """
-    k = len(counts)
-    seen = np.flatnonzero(counts > 0)
-    if len(seen) < 2:
+def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | None:
+    """The cut that the evidence asks for, or None. `labels` are sorted."""
+    k = len(labels)
+    if k < 2 * rules.floor or k < 2:
         return None
-    rows, columns = np.triu_indices(len(seen), 1)
-    rows, columns = seen[rows], seen[columns]
-    distance = 1.0 - similarity[rows, columns]
-    evidence = counts[rows] + counts[columns]
-    evidence = evidence / (1.0 + similarity[rows, columns])  # |i or j| = (n_i + n_j) / (1 + J)
-    # of equally distant pairs (most never meet) the one with most evidence speaks
-    far = np.lexsort((-evidence, -distance))[:2] if k > 2 else np.zeros(1, dtype=np.int64)
-    sides = np.zeros(k, dtype=np.bool_)
+    too_big = k > rules.max_size
+    if too_big and rules.split == "similarity":
+        return _cut_big(graph, labels, rules)
+    settled = np.flatnonzero(rules.settled(graph.counts[labels]))
+    if len(settled) < 2:
+        return None
+    everything = graph.inside(labels)
+    edges = everything.among(settled, k)
+    spread = _spread(graph, labels[settled], edges)
+    eps = rules.bound(spread.n)
     if k == 2:
-        sides[1] = True
-    elif how == "pivot":
-        pivot_sides(similarity, int(rows[far[0]]), int(columns[far[0]]), sides)
+        asked = float(edges.excess.sum()) + eps < rules.tau
     else:
-        sides = _similar_sides(excess, floor, ceiling)
-    smaller = min(int(sides.sum()), k - int(sides.sum()))
-    if smaller < floor:
+        told_apart = spread.d1 - spread.d2 > eps or eps < rules.tau
+        spread_out = (spread.d1 - spread.d0) * abs(spread.d1 + spread.d0 - 2.0 * spread.avg) > eps
+        asked = (told_apart and spread_out) or (too_big and eps < rules.tau)
+    if not asked:
         return None
-    upper = np.triu(excess, 1)
-    total = upper.sum()
-    lost = float(upper[sides[:, None] != sides[None, :]].sum() / total) if total > 0 else 0.0
-    d1 = float(distance[far[0]])
-    d2 = float(distance[far[1]]) if len(far) > 1 else d1
-    return Cut(float(distance.min()), d1, d2, float(distance.mean()), float(evidence[far[0]]), sides, lost)
+    if rules.split == "pivot":
+        sides = _pivot_sides(graph, labels, settled, edges, spread.pivots)
+    else:
+        sides = _similar_sides(graph, labels, settled, edges, rules.floor)
+    parts = [labels[~sides], labels[sides]]
+    lost = everything.lost(sides.astype(np.int64))
+    if min(map(len, parts)) < rules.floor or (lost > SPLIT_LOSS and rules.split == "similarity"):
+        return None
+    reason = {"d0": spread.d0, "d1": spread.d1, "d2": spread.d2, "avg": spread.avg}
+    return Cut(parts, reason | {"eps": eps, "n": spread.n, "lost": lost})
 
 
-def _similar_sides(similarity: NDArray[np.float64], floor: int, ceiling: int) -> NDArray[np.bool_]:
-    """Two sides of similar labels: groups by average linkage, none over two thirds, dealt out to the side they fit.
+def cut_all(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[NDArray[np.int32]]:
+    """The parts that are left when nothing asks for a further cut."""
+    done, todo = [], [labels]
+    while todo:
+        part = todo.pop()
+        cut = cut_cluster(graph, part, rules)
+        if cut is None:
+            done.append(part)
+        else:
+            todo += reversed(cut.parts)
+    return done
 
-    Groups go from the largest to the smallest, each to the side it is more similar to unless that is full; so sides
-    stay balanced, and a hierarchy of cuts is as deep as the logarithm of the label space.
+
+def _cut_big(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | None:
+    """A cluster over the size limit falls apart into its average-linkage groups as soon as there is evidence."""
+    if not rules.ready(graph, labels):
+        return None
+    parts = group_labels(graph, labels, rules)
+    if len(parts) < 2:
+        return None
+    slot_of = np.empty(len(labels), dtype=np.int64)
+    for slot, part in enumerate(parts):
+        slot_of[np.searchsorted(labels, part)] = slot
+    lost = graph.inside(labels).lost(slot_of)
+    return Cut(parts, {"eps": rules.bound(graph.total), "n": graph.total, "lost": lost})
+
+
+def _spread(graph: Graph, labels: NDArray[np.int32], edges: Edges) -> _Spread:
+    """Of equally distant pairs (most never meet) the one with most evidence speaks."""
+    n_pairs = len(labels) * (len(labels) - 1) // 2
+    strangers = n_pairs - len(edges.jaccard)
+    distance = 1.0 - edges.jaccard
+    avg = float((distance.sum() + strangers) / n_pairs)
+    d0 = float(distance.min(initial=1.0))
+    counts = graph.counts[labels]
+    if strangers:
+        i, j = graph.stranger_pair(labels)
+        d2 = 1.0 if strangers > 1 else float(distance.max(initial=0.0)) if n_pairs > 1 else 1.0
+        return _Spread(d0, 1.0, d2, avg, float(counts[i] + counts[j]), (i, j))
+    evidence = (counts[edges.first] + counts[edges.second]) / (1.0 + edges.jaccard)  # |i or j|
+    far = np.lexsort((-evidence, -distance))[:2]
+    d1, d2 = float(distance[far[0]]), float(distance[far[-1]])
+    return _Spread(d0, d1, d2, avg, float(evidence[far[0]]), (int(edges.first[far[0]]), int(edges.second[far[0]])))
+
+
+def _pivot_sides(
+    graph: Graph, labels: NDArray[np.int32], settled: NDArray[np.int64], edges: Edges, pivots: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Each label to the pivot it is more similar to, as in ODAC; ties, by falling evidence, to the smaller side."""
+    nearness = np.zeros((2, len(labels)))
+    for side, pivot in enumerate(pivots):
+        for at, other in ((edges.first, edges.second), (edges.second, edges.first)):
+            nearness[side, settled[other[at == pivot]]] = edges.jaccard[at == pivot]
+        nearness[side, settled[pivot]] = 2.0
+    sides = nearness[1] > nearness[0]
+    tied = np.flatnonzero(nearness[1] == nearness[0])
+    filled = [len(labels) - int(sides.sum()) - len(tied), int(sides.sum())]
+    for i in tied[np.argsort(-graph.counts[labels[tied]], kind="stable")].tolist():
+        sides[i] = filled[1] < filled[0]
+        filled[int(sides[i])] += 1
+    return sides
+
+
+def _similar_sides(
+    graph: Graph, labels: NDArray[np.int32], settled: NDArray[np.int64], edges: Edges, floor: int
+) -> NDArray[np.bool_]:
+    """Two sides that keep similarity: average-linkage groups, dealt out to the side they are more similar to."""
+    k = len(labels)
+    units = _units(settled, edges.groups(len(settled), k - floor))
+    rest = np.setdiff1d(np.arange(k), settled)
+    units += [rest[[i]] for i in np.argsort(-graph.counts[labels[rest]], kind="stable").tolist()]
+    slot_of = np.full(len(graph.counts), -1, dtype=np.int64)
+    side, filled = np.zeros(k, dtype=np.int64), [0, 0]
+    for n, unit in enumerate(units):
+        pull = sum((graph.pulls(int(label), slot_of, 2) for label in labels[unit]), np.zeros(2))
+        to = int(n > 0) if n < 2 and pull[0] == 0 else int(np.argmax(pull))
+        if n > 1 and pull[0] == pull[1]:
+            to = int(filled[1] < filled[0])
+        if filled[to] + len(unit) > k - floor:
+            to = 1 - to
+        filled[to] += len(unit)
+        side[unit] = to
+        slot_of[labels[unit]] = to
+    return side == 1
+
+
+def _units(positions: NDArray[np.int64], group_of: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The groups of `positions`, largest first."""
+    _, slot, size = np.unique(group_of, return_inverse=True, return_counts=True)
+    members = np.split(positions[np.argsort(slot, kind="stable")], np.cumsum(size)[:-1])
+    return [members[s] for s in np.argsort(-size, kind="stable").tolist()]
+
+
+def group_labels(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[NDArray[np.int32]]:
+    """Parts of at most the largest size that keep most similarity.
+
+    Labels with enough evidence are linked; small groups and labels with little evidence join the part that they are
+    most similar to and that has room. What is similar to nothing: labels with enough evidence are dealt into parts as
+    they come (no cut between them loses anything), those without stay together, however many they are.
     """
-    k = len(similarity)
-    cap = max(k - floor, 1) if k <= ceiling else min(max(ceiling, (k + 1) // 2), max(k - floor, 1))
-    sums, group_of = similarity.copy(), np.zeros(k, dtype=np.int64)
-    merge_groups(sums, cap, group_of)
-    groups, size = np.unique(group_of, return_counts=True)
-    order = np.lexsort((groups, -size))
-    first = np.flatnonzero(group_of == groups[order[0]])
-    side = np.zeros(k, dtype=np.int8)
-    side[first] = 1
-    filled = [0, len(first), 0]
-    room = max(cap, (2 * k) // 3)
-    for g in order[1:].tolist():
-        members = group_of == groups[g]
-        pull = [float(similarity[members][:, side == s].sum()) for s in (1, 2)]
-        prefer = 1 if pull[0] > pull[1] else 2
-        if pull[0] == pull[1]:
-            prefer = 1 if filled[1] < filled[2] else 2
-        if filled[prefer] + size[g] > room:
-            prefer = 3 - prefer
-        side[members] = prefer
-        filled[prefer] += int(size[g])
-    return side == 2
+    counts, ceiling = graph.counts[labels], rules.max_size
+    settled = rules.settled(counts)
+    core, rest = labels[settled], labels[~settled]
+    edges = graph.inside(core)
+    units = [core[unit] for unit in _units(np.arange(len(core)), edges.groups(len(core), ceiling))]
+    parts = [[unit] for unit in units if len(unit) >= max(2, rules.floor)]
+    loose = [unit for unit in units if len(unit) < max(2, rules.floor)]
+    loose.sort(key=lambda unit: (-len(unit), -float(graph.counts[unit].max())))
+    n_known = len(loose)
+    loose += [rest[[i]] for i in np.argsort(-graph.counts[rest], kind="stable").tolist()]
+    slot_of = np.full(len(graph.counts), -1, dtype=np.int64)
+    for s, part in enumerate(parts):
+        slot_of[part[0]] = s
+    size = np.array([len(part[0]) for part in parts], dtype=np.int64)
+    strangers: list[list[NDArray[np.int32]]] = [[], []]
+    for n, unit in enumerate(loose):
+        pull = sum((graph.pulls(int(label), slot_of, len(parts)) for label in unit), np.zeros(len(parts)))
+        pull = np.where(size + len(unit) <= ceiling, pull / np.maximum(size, 1), 0.0)
+        if pull.any():
+            to = int(pull.argmax())
+            parts[to].append(unit)
+            slot_of[unit] = to
+            size[to] += len(unit)
+        else:
+            strangers[int(n >= n_known)].append(unit)
+    done = [np.concatenate(part) for part in parts]
+    known, unknown = (np.concatenate([core[:0], *units]) for units in strangers)
+    done += np.array_split(known, -(-len(known) // ceiling)) if len(known) >= rules.floor and len(known) else []
+    left = unknown if len(known) >= rules.floor else np.concatenate([known, unknown])
+    if len(left):
+        room = [s for s, part in enumerate(done) if len(part) + len(left) <= ceiling]
+        if len(left) < rules.floor and room:
+            smallest = min(room, key=lambda s: (len(done[s]), s))
+            done[smallest] = np.concatenate([done[smallest], left])
+        else:
+            done.append(left)
+    return _side_by_side(graph, [np.sort(part) for part in done], ceiling)
+
+
+def _side_by_side(graph: Graph, parts: list[NDArray[np.int32]], ceiling: int) -> list[NDArray[np.int32]]:
+    """The parts so ordered that similar ones are neighbours: by their groups under limits that double."""
+    labels = np.concatenate(parts)
+    slot = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    edges = graph.inside(labels)
+    first, second = slot[edges.first], slot[edges.second]
+    linked = (first != second) & (edges.excess > 0)
+    low, high = np.minimum(first, second)[linked], np.maximum(first, second)[linked]
+    keys, which = np.unique(low * len(parts) + high, return_inverse=True)
+    weight = np.zeros(len(keys))
+    np.add.at(weight, which, edges.excess[linked])
+    levels = [np.arange(len(parts))]
+    size = np.array([len(part) for part in parts], dtype=np.int64)
+    while len(keys) and ceiling < len(labels):
+        ceiling *= 2
+        levels.append(linked_groups(keys // len(parts), keys % len(parts), weight, size, ceiling))
+    return [parts[s] for s in np.lexsort(levels).tolist()]

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from stream_ml.labels._kernels import cross_pairs
-from stream_ml.labels.cooccurrence import Cooccurrence
-from stream_ml.labels.cut import Cut, cut_cluster
+from stream_ml.labels._kernels import attractions, best_unions, cross_pairs
+from stream_ml.labels.change import Change
+from stream_ml.labels.cooccurrence import MAX_ROW_LABELS, Cooccurrence
+from stream_ml.labels.cut import Rules, cut_all, cut_cluster, group_labels
+from stream_ml.labels.graph import Graph
+from stream_ml.labels.tree import ClusterTree
 
-__all__ = ["Change", "LabelClusters"]
+__all__ = ["LabelClusters"]
 
-SPLIT_LOSS = 0.1
-"""A split within the size limit may cut at most this share of the similarity inside the cluster."""
-MERGE_GAIN = 0.25
-"""A merge must bring at least this share of the union's similarity: far above SPLIT_LOSS, so they do not alternate."""
+MERGE_GAIN = 0.4
+"""For one of two clusters that merge, this share of its similarity must be with the other: far above what a split may
+lose, so they do not alternate."""
 MOVE_FACTOR = 2.0
 """A label moves to a cluster it is this many times more similar to than to its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of some clusters.
-
-    Attributes
-    ----------
-    kind
-        `split`, `merge`, `move` (labels between clusters) or `join` (new labels).
-    instance
-        Instances learned when it was decided.
-    before, after
-        Cluster ids and their labels (sorted positions).
-    reason
-        The statistics behind it.
-    """
-
-    kind: Literal["split", "merge", "move", "join"]
-    instance: int
-    before: dict[int, list[int]]
-    after: dict[int, list[int]]
-    reason: dict[str, float] = field(default_factory=dict)
+REGROUP_GAIN = 1.15
+"""A partition made afresh replaces the present one when it keeps this many times the similarity."""
+TYPICAL_SIZE_LIMIT = 4
+"""Bound on the smallest cluster where that follows the most frequent label-set size."""
 
 
 class LabelClusters:
@@ -55,13 +38,14 @@ class LabelClusters:
     `eps = sqrt(ln(1/delta) / 2n)`, `n` the fading number of instances with a label of the pair at `d1`, it is split
     when `d1 - d2 > eps or eps < tau`, and `(d1 - d0) |d1 + d0 - 2 avg| > eps`. That says when. How is said by `split`:
 
-    - `similarity` (default): an average-linkage cut in two that keeps similarity inside, taken only if it keeps 90% of
-      it or the cluster is too big. In sparse label spaces most pairs never meet, and the farthest pair scatters labels.
+    - `similarity` (default): in two by average linkage, if each side keeps 80% of its similarity above chance.
+      A cluster over the size limit falls apart into its average-linkage groups.
     - `pivot`: each label goes to the nearer label of the farthest pair, as published.
 
-    Two clusters merge when their union would hold a quarter more similarity than they do apart; a label moves when it
-    is twice as similar to another cluster. Clusters of two have no `d2` and no spread: they split when the upper bound
-    of their similarity is below `tau`.
+    Two clusters merge when 40% of the similarity of one of them is with the other; a label moves when it is twice as
+    similar to another cluster; and whenever the evidence has doubled, a partition is made afresh and replaces the
+    present one, where they differ, if it keeps 15% more. Clusters of two have no `d2` and no spread: they split when
+    the upper bound of their similarity above chance is below `tau`. docs/label-clusters.md has reasons and figures.
 
     Parameters
     ----------
@@ -75,8 +59,18 @@ class LabelClusters:
         Below this bound near-equal dissimilarities count as told apart.
     min_size, max_size
         Bounds on a cluster. `min_size=None` takes the most frequent label-set size (Neves et al. 2025), at most 4.
+        Labels that lack evidence may be more than `max_size` together.
     fading
         Factor on all counts per learned instance.
+
+    Attributes
+    ----------
+    cluster_of
+        Cluster id of each label, int32 (n_labels,).
+    tree
+        The hierarchy above the clusters.
+    history
+        The latest 64 changes.
 
     Examples
     --------
@@ -105,8 +99,11 @@ class LabelClusters:
         self.split, self.delta, self.tau = split, delta, tau
         self.min_size, self.max_size = min_size, max_size
         self.statistics = Cooccurrence(fading=fading)
-        self.cluster_of = np.zeros(0, dtype=np.int64)
+        self.cluster_of = np.zeros(0, dtype=np.int32)
+        self.tree = ClusterTree()
+        self.history: deque[Change] = deque(maxlen=64)
         self._next_id = 0
+        self._regroup_at = 0
         if n_labels:
             self.grow(n_labels)
 
@@ -128,24 +125,27 @@ class LabelClusters:
         """Let labels `self.n_labels .. n_labels` join.
 
         They enter the cluster that holds most of `companions`, the known labels of the instance that brought them;
-        without any, the smallest cluster.
+        without any, the smallest cluster, until they are seen with others and move.
         """
         old = self.n_labels
         if n_labels <= old:
             return []
-        new = list(range(old, n_labels))
         partition = self.partition
-        known = np.zeros(0, dtype=np.int64) if companions is None else self.cluster_of[companions[companions < old]]
+        known = np.zeros(0, dtype=np.int32) if companions is None else self.cluster_of[companions[companions < old]]
         if len(known):
             home = int(np.bincount(known).argmax())
         elif partition:
             home = min(partition, key=lambda c: (len(partition[c]), c))
         else:
             home = self._new_id()
-        before = partition.get(home, np.zeros(0, dtype=np.int32)).tolist()
-        self.cluster_of = np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int64)])
+        before = {home: partition[home].tolist()} if home in partition else {}
+        after = {home: [*before.get(home, []), *range(old, n_labels)]}
+        self.cluster_of = np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int32)])
         self.statistics.grow(n_labels)
-        return [Change("join", instance, {home: before} if before else {}, {home: before + new})]
+        self.tree.replace(before, list(after))
+        change = Change("join", instance, before, after)
+        self.history.append(change)
+        return [change]
 
     def update(
         self,
@@ -155,12 +155,13 @@ class LabelClusters:
         start: int,
         stop: int,
     ) -> None:
-        """Count the label sets of rows `start .. stop` that are to be learned."""
+        """Count the label sets of rows `start .. stop` that are to be learned; raises IndexError on unknown labels."""
         self.statistics.update(y_indptr, y_indices, mode, start, stop)
 
     def reopen(self, keep: float) -> None:
         """Keep only the share `keep` of the evidence, so that the partition follows what comes now."""
         self.statistics.scale(keep)
+        self._regroup_at = 0
 
     def dependence_loss(
         self,
@@ -172,218 +173,245 @@ class LabelClusters:
     ) -> NDArray[np.float64]:
         """Per row the share of its pairs of labels that the partition cuts; -1 without a pair, or when not learned."""
         out = np.empty(stop - start)
-        cross_pairs(y_indptr, y_indices, mode, start, stop, self.cluster_of, out)
+        cross_pairs(y_indptr, y_indices, mode, start, stop, MAX_ROW_LABELS, self.cluster_of, out)
         return out
 
     def similarity_kept(self) -> float:
         """Share of the summed Jaccard similarity of all pairs that lies inside clusters; 1 when there is none."""
-        low, high, jaccard, _, _ = self._jaccard()
-        total = jaccard.sum()
-        return float(jaccard[self.cluster_of[low] == self.cluster_of[high]].sum() / total) if total else 1.0
+        return _kept(graph := Graph(self.statistics), graph.jaccard, self.cluster_of)
 
-    def _jaccard(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Pairs seen, their Jaccard similarity, how much of it is more than chance, and the label counts.
+    # -- changing it ----------------------------------------------------------------------------------------------
 
-        Independent labels meet by chance: to part them loses nothing, so that part does not count when clusters are
-        cut, joined, or left by a label.
+    def check(self, instance: int) -> list[Change]:
+        """Regroup, merge, move and split as the evidence asks; returns what changed, in order.
+
+        `instance` is the number of instances learned. What is done depends on the counts and on the numbers at which
+        this is called, not on how the rows came in.
         """
-        counts = self.statistics.counts()
-        low, high, both = self.statistics.pairs()
-        n_low, n_high = counts[low], counts[high]
-        jaccard = both / np.maximum(n_low + n_high - both, 1e-12)
-        expected = n_low * n_high / max(self.statistics.total(), 1e-12)
-        chance = expected / np.maximum(n_low + n_high - expected, 1e-12)
-        return low, high, jaccard, np.maximum(jaccard - chance, 0.0), counts
+        if not self.n_labels or not self.statistics.total():
+            return []
+        graph, rules = Graph(self.statistics), self._rules()
+        changes = _Changes(self, graph, instance)
+        if self.split == "similarity":
+            self._regroup(changes, rules)
+        self._merge(changes, rules)
+        self._move(changes, rules)
+        self._split(changes, rules)
+        self.history += changes.made
+        return changes.made
+
+    def _rules(self) -> Rules:
+        floor = min(TYPICAL_SIZE_LIMIT, self.statistics.typical_size()) if self.min_size is None else self.min_size
+        return Rules(self.split, self.delta, self.tau, min(floor, self.max_size), self.max_size)
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id - 1
 
-    # -- changing it ----------------------------------------------------------------------------------------------
-
-    def check(self, instance: int) -> list[Change]:
-        """Merge, move and split as the evidence asks; returns what changed, in order."""
-        if not self.n_labels:
-            return []
-        low, high, jaccard, excess, counts = self._jaccard()
-        return [
-            *self._merges(instance, low, high, excess, counts),
-            *self._moves(instance, low, high, excess, counts),
-            *self._splits(instance, low, high, jaccard, excess, counts),
-        ]
-
-    def _bound(self, n: float) -> float:
-        """Hoeffding bound of a mean over `n` instances."""
-        return math.sqrt(math.log(1.0 / self.delta) / (2.0 * n)) if n > 0 else math.inf
-
-    def _floor(self) -> int:
-        """Smallest cluster that a split may make."""
-        return self.min_size if self.min_size is not None else min(4, self.statistics.typical_size())
-
-    def _splits(
-        self,
-        instance: int,
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-        jaccard: NDArray[np.float64],
-        excess: NDArray[np.float64],
-        counts: NDArray[np.float64],
-    ) -> list[Change]:
-        changes = []
-        floor = self._floor()
-        inside = self.cluster_of[low] == self.cluster_of[high]
-        low, high, jaccard, excess = low[inside], high[inside], jaccard[inside], excess[inside]
+    def _split(self, changes: _Changes, rules: Rules) -> None:
+        """Cut what is to be cut, and the parts in turn."""
         todo = list(self.partition.items())
-        position = np.zeros(self.n_labels, dtype=np.int64)
         while todo:
             cluster, labels = todo.pop(0)
-            if len(labels) < max(2, 2 * floor):
-                continue
-            position[labels] = np.arange(len(labels))
-            mine = (self.cluster_of[low] == cluster) & (self.cluster_of[high] == cluster)
-            similarity, kept = np.zeros((2, len(labels), len(labels)))
-            a, b = position[low[mine]], position[high[mine]]
-            similarity[a, b] = similarity[b, a] = jaccard[mine]
-            kept[a, b] = kept[b, a] = excess[mine]
-            cut = cut_cluster(similarity, kept, counts[labels], self.split, floor, self.max_size)
-            if cut is None or not self._wants(cut, len(labels)):
-                continue
-            first, second = self._new_id(), self._new_id()
-            after = {first: labels[~cut.sides], second: labels[cut.sides]}
-            for new, part in after.items():
-                self.cluster_of[part] = new
-            changes.append(
-                Change(
-                    "split",
-                    instance,
-                    {cluster: labels.tolist()},
-                    {new: part.tolist() for new, part in after.items()},
-                    cut.reason() | {"eps": self._bound(cut.evidence)},
-                )
-            )
-            todo += after.items()
-        return changes
+            cut = cut_cluster(changes.graph, labels, rules)
+            if cut is not None:
+                after = {self._new_id(): part for part in cut.parts}
+                changes.make("split", {cluster: labels}, after, cut.reason)
+                todo += after.items()
 
-    def _wants(self, cut: Cut, size: int) -> bool:
-        """Whether a cluster of `size` labels should be cut: the test says when, what the cut keeps says whether."""
-        eps = self._bound(cut.evidence)
-        if size == 2:
-            return 1.0 - cut.d1 + eps < self.tau
-        told_apart = cut.d1 - cut.d2 > eps or eps < self.tau
-        spread = (cut.d1 - cut.d0) * abs(cut.d1 + cut.d0 - 2.0 * cut.mean) > eps
-        too_big = size > self.max_size and eps < self.tau
-        if self.split == "pivot":
-            return (told_apart and spread) or too_big
-        return (told_apart and spread and cut.lost <= SPLIT_LOSS) or too_big
+    def _merge(self, changes: _Changes, rules: Rules) -> None:
+        """Join clusters that are most similar to each other, best first, each once."""
+        graph, partition = changes.graph, self.partition
+        ids, groups = list(partition), list(partition.values())
+        slot_of = np.searchsorted(ids, self.cluster_of)
+        size = np.array([len(labels) for labels in groups])
+        starts = np.concatenate([[0], np.cumsum(size)])
+        inside = graph.weight_inside(graph.excess, slot_of, len(ids))
+        partner, gain = np.empty(len(ids), dtype=np.int64), np.empty(len(ids))
+        links = graph.indptr, graph.neighbours, graph.excess
+        members = np.concatenate(groups)
+        best_unions(*links, slot_of, starts, members, self.max_size, MERGE_GAIN, inside, partner, gain)
+        (a,) = np.nonzero(partner >= 0)
+        average = gain[a] / (size[a] * size[partner[a]])
+        used: set[int] = set()
+        for i in np.argsort(-average, kind="stable").tolist():
+            pair = [int(s) for s in sorted((a[i], partner[a[i]]))]
+            eps = rules.bound(min(graph.counts[groups[s]].max() for s in pair))
+            if used & set(pair) or eps > rules.tau or average[i] < (rules.tau + eps) / 2:
+                continue  # decided already, or too little evidence, or a large share of next to nothing
+            used |= set(pair)
+            before = {ids[s]: groups[s] for s in pair}
+            after = {self._new_id(): np.sort(np.concatenate(list(before.values())))}
+            share = gain[a[i]] / (gain[a[i]] + min(inside[s] for s in pair))
+            reason = {"average_excess": float(average[i]), "gained_share": float(share), "eps": eps}
+            changes.make("merge", before, after, reason)
 
-    def _merges(
-        self,
-        instance: int,
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-        jaccard: NDArray[np.float64],
-        counts: NDArray[np.float64],
-    ) -> list[Change]:
-        """Join the pairs of clusters whose union keeps most more similarity, best first, each cluster once."""
-        partition = self.partition
-        ids = np.array(list(partition), dtype=np.int64)
-        a, b = np.searchsorted(ids, self.cluster_of[low]), np.searchsorted(ids, self.cluster_of[high])
-        inside = np.bincount(a[a == b], weights=jaccard[a == b], minlength=len(ids))
-        across = a != b
-        keys = np.minimum(a, b)[across] * len(ids) + np.maximum(a, b)[across]
-        pairs, which = np.unique(keys, return_inverse=True)
-        gain = np.bincount(which, weights=jaccard[across], minlength=len(pairs)) if len(pairs) else np.zeros(0)
-        first, second = pairs // max(1, len(ids)), pairs % max(1, len(ids))
-        sizes = np.array([len(labels) for labels in partition.values()])
-        share = gain / np.maximum(gain + inside[first] + inside[second], 1e-12)
-        heaviest = np.array([counts[labels].max() for labels in partition.values()])
-        changes, used = [], set()
-        for i in np.argsort(-share, kind="stable").tolist():
-            c, d = int(first[i]), int(second[i])
-            eps = self._bound(min(heaviest[c], heaviest[d]))
-            if share[i] < MERGE_GAIN:
-                break
-            if c in used or d in used or sizes[c] + sizes[d] > self.max_size or eps > self.tau:
-                continue
-            if gain[i] / (sizes[c] * sizes[d]) < self.tau / 2 + eps / 2:
-                continue  # a large share of next to nothing
-            used |= {c, d}
-            before = {int(ids[c]): partition[int(ids[c])].tolist(), int(ids[d]): partition[int(ids[d])].tolist()}
-            merged = self._new_id()
-            labels = sorted(label for part in before.values() for label in part)
-            self.cluster_of[labels] = merged
-            reason = {"gained_share": float(share[i]), "eps": eps}
-            changes.append(Change("merge", instance, before, {merged: labels}, reason))
-        return changes
+    def _move(self, changes: _Changes, rules: Rules) -> None:
+        """Move labels that are far more similar to another cluster than to their own, in one change.
 
-    def _moves(
-        self,
-        instance: int,
-        low: NDArray[np.int64],
-        high: NDArray[np.int64],
-        jaccard: NDArray[np.float64],
-        counts: NDArray[np.float64],
-    ) -> list[Change]:
-        """Move labels that are far more similar to another cluster than to their own, in one change."""
-        ids = np.unique(self.cluster_of)
+        A cluster either gives or takes, so that two labels do not pass each other.
+        """
+        graph, ids = changes.graph, np.unique(self.cluster_of)
         own = np.searchsorted(ids, self.cluster_of)
-        keys = np.concatenate([low * len(ids) + own[high], high * len(ids) + own[low]])
-        if not len(keys):
-            return []
-        if self.n_labels * len(ids) <= 1 << 22:
-            table = np.zeros((self.n_labels, len(ids)))
-            table.flat[:] = np.bincount(keys, weights=np.tile(jaccard, 2), minlength=table.size)
-            home = table[np.arange(self.n_labels), own].copy()
-            table[np.arange(self.n_labels), own] = 0.0
-            best = table.argmax(axis=1).astype(np.int64)
-            there = table[np.arange(self.n_labels), best]
-        else:
-            found, which = np.unique(keys, return_inverse=True)
-            sums = np.bincount(which, weights=np.tile(jaccard, 2))
-            label, cluster = found // len(ids), found % len(ids)
-            home, there = np.zeros(self.n_labels), np.zeros(self.n_labels)
-            best = own.astype(np.int64)
-            at_home = cluster == own[label]
-            home[label[at_home]] = sums[at_home]
-            order = np.argsort(sums[~at_home], kind="stable")
-            there[label[~at_home][order]] = sums[~at_home][order]
-            best[label[~at_home][order]] = cluster[~at_home][order]
-        cluster_of, size = self.cluster_of.copy(), np.bincount(own)
-        floor, moved = self._floor(), []
-        for i in np.argsort(home - there, kind="stable").tolist():
-            if there[i] <= home[i]:
-                break
+        home, there = np.empty((2, self.n_labels))
+        best = np.empty(self.n_labels, dtype=np.int64)
+        attractions(graph.indptr, graph.neighbours, graph.excess, own, len(ids), home, best, there)
+        (wanting,) = np.nonzero((best >= 0) & (there > MOVE_FACTOR * home))
+        wanting = wanting[[there[i] >= MOVE_FACTOR * home[i] + rules.bound(graph.counts[i]) for i in wanting]]
+        size, moved = np.bincount(own, minlength=len(ids)), []
+        giving, taking = np.zeros((2, len(ids)), dtype=np.bool_)
+        for i in wanting[np.argsort((home - there)[wanting], kind="stable")].tolist():
             source, target = own[i], best[i]
-            if there[i] < MOVE_FACTOR * home[i] + self._bound(counts[i]):
+            full = size[target] + 1 > self.max_size or size[source] - 1 < max(1, rules.floor)
+            if full or taking[source] or giving[target]:
                 continue
-            if size[target] + 1 > self.max_size or size[source] - 1 < floor:
-                continue
+            giving[source] = taking[target] = True
             size[source] -= 1
             size[target] += 1
-            cluster_of[i] = ids[target]
             moved.append(i)
         if not moved:
-            return []
+            return
+        cluster_of = self.cluster_of.copy()
+        cluster_of[moved] = ids[best[moved]]
         touched = np.union1d(self.cluster_of[moved], cluster_of[moved]).tolist()
-        before = {c: np.flatnonzero(self.cluster_of == c).tolist() for c in touched}
-        after = {c: np.flatnonzero(cluster_of == c).tolist() for c in touched}
-        self.cluster_of = cluster_of
+        before = {c: np.flatnonzero(self.cluster_of == c).astype(np.int32) for c in touched}
+        after = {c: np.flatnonzero(cluster_of == c).astype(np.int32) for c in touched}
         reason = {
             "moved": float(len(moved)),
             "similarity_before": float(home[moved].mean()),
             "similarity_after": float(there[moved].mean()),
         }
-        return [Change("move", instance, before, after, reason)]
+        changes.make("move", before, after, reason)
+
+    def _regroup(self, changes: _Changes, rules: Rules) -> None:
+        """Replace what differs from a partition made afresh, if that keeps much more.
+
+        Tried when as many instances came as counted when it was last tried. Labels with little evidence stay with what
+        most of their cluster becomes.
+        """
+        graph, everything = changes.graph, np.arange(self.n_labels, dtype=np.int32)
+        if changes.instance < self._regroup_at or not rules.ready(graph, everything):
+            return
+        self._regroup_at = changes.instance + max(1, int(graph.total))
+        core = everything[rules.settled(graph.counts)]
+        groups = group_labels(graph, core, rules) if len(core) > self.max_size else [core]
+        groups = [part for group in groups for part in cut_all(graph, group, rules)]
+        slot_of = np.full(self.n_labels, -1, dtype=np.int64)
+        for s, group in enumerate(groups):
+            slot_of[group] = s
+        present = np.unique(self.cluster_of, return_inverse=True)[1]
+        present[slot_of < 0] = -1
+        settled = np.where(slot_of < 0, -1, 0)
+        total = _inside(graph, graph.excess, settled)
+        now, then = (_inside(graph, graph.excess, slots) / max(total, 1e-12) for slots in (present, slot_of))
+        if then <= REGROUP_GAIN * now:
+            return
+        old = list(self.partition.values())
+        for labels in old:
+            stays = slot_of[labels] < 0
+            if stays.all():
+                slot_of[labels] = len(groups)
+                groups.append(labels)
+            elif stays.any():
+                slot_of[labels[stays]] = np.bincount(slot_of[labels[~stays]]).argmax()
+        reason = {"eps": rules.bound(graph.total), "n": graph.total, "excess_before": now, "excess_after": then}
+        for before, slots in _components(self.partition, slot_of):
+            parts = [np.flatnonzero(slot_of == s).astype(np.int32) for s in slots]
+            after = {self._new_id(): part for part in parts}
+            kind: Literal["split", "merge", "move"] = "split" if len(before) == 1 else "merge"
+            changes.make(kind if min(len(before), len(after)) == 1 else "move", before, after, reason)
 
     # -- state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
-        state = {f"statistics.{name}": a for name, a in self.statistics.state_dict().items()}
-        return state | {"cluster_of": self.cluster_of, "next_id": np.array([self._next_id], dtype=np.int64)}
+        state: dict[str, NDArray] = {f"statistics.{n}": a for n, a in self.statistics.state_dict().items()}
+        state |= {f"tree.{name}": a for name, a in self.tree.state_dict().items()}
+        state["cluster_of"] = self.cluster_of
+        state["next_id"] = np.array([self._next_id, self._regroup_at], dtype=np.int64)
+        history = orjson.dumps([change.to_dict() for change in self.history], option=orjson.OPT_NON_STR_KEYS)
+        state["history"] = np.frombuffer(history, dtype=np.uint8)
+        return state
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
         self.statistics.load_state_dict({n[11:]: a for n, a in state.items() if n.startswith("statistics.")})
-        self.cluster_of = np.array(state["cluster_of"], dtype=np.int64)
-        self._next_id = int(state["next_id"][0])
+        self.tree.load_state_dict({n[5:]: a for n, a in state.items() if n.startswith("tree.")})
+        self.cluster_of = np.array(state["cluster_of"], dtype=np.int32)
+        self._next_id, self._regroup_at = state["next_id"].tolist()
+        changes = orjson.loads(state["history"].tobytes())
+        self.history = deque(map(Change.from_dict, changes), maxlen=self.history.maxlen)
+
+
+def _inside(graph: Graph, weight: NDArray[np.float64], slot_of: NDArray[np.int64]) -> float:
+    """Summed weight of the pairs inside slots; labels with slot -1 left out."""
+    return float(graph.weight_inside(weight, slot_of, int(slot_of.max()) + 1).sum())
+
+
+def _kept(graph: Graph, weight: NDArray[np.float64], cluster_of: NDArray[np.int32]) -> float:
+    """Share of the weight of all pairs that lies inside clusters; 1 when there is none."""
+    slot_of = np.unique(cluster_of, return_inverse=True)[1]
+    total = float(weight.sum()) / 2
+    return _inside(graph, weight, slot_of) / total if total > 0 else 1.0
+
+
+class _Changes:
+    """Changes of one check: each is carried out, and told with the share of similarity kept before and after."""
+
+    def __init__(self, clusters: LabelClusters, graph: Graph, instance: int) -> None:
+        self.clusters, self.graph, self.instance = clusters, graph, instance
+        self.made: list[Change] = []
+        self._total = float(graph.jaccard.sum()) / 2
+        self._kept: float | None = None
+
+    def _inside(self, groups: Sequence[NDArray[np.int32]]) -> float:
+        return sum(float(self.graph.inside(labels).jaccard.sum()) for labels in groups)
+
+    def make(
+        self,
+        kind: Literal["split", "merge", "move"],
+        before: dict[int, NDArray[np.int32]],
+        after: dict[int, NDArray[np.int32]],
+        reason: dict[str, float],
+    ) -> None:
+        """Let clusters `before` become `after`."""
+        clusters = self.clusters
+        if self._kept is None:
+            self._kept = _kept(self.graph, self.graph.jaccard, clusters.cluster_of)
+        kept = self._kept
+        if self._total:
+            gained = self._inside(list(after.values())) - self._inside(list(before.values()))
+            self._kept = min(1.0, max(0.0, kept + gained / self._total))
+        for cluster, labels in after.items():
+            clusters.cluster_of[labels] = cluster
+        clusters.tree.replace(before, list(after))
+        reason = reason | {"kept_before": kept, "kept_after": self._kept}
+        was, now = ({c: labels.tolist() for c, labels in side.items()} for side in (before, after))
+        self.made.append(Change(kind, self.instance, was, now, reason))
+
+
+def _components(
+    partition: dict[int, NDArray[np.int32]], slot_of: NDArray[np.int64]
+) -> list[tuple[dict[int, NDArray[np.int32]], list[int]]]:
+    """Clusters and the new groups that share labels with them, directly or through others; unchanged ones left out."""
+    of_slot: dict[int, list[int]] = {}
+    slots_of = {cluster: np.unique(slot_of[labels]).tolist() for cluster, labels in partition.items()}
+    for cluster, slots in slots_of.items():
+        for slot in slots:
+            of_slot.setdefault(slot, []).append(cluster)
+    found, done = [], set()
+    for start in partition:
+        if start in done:
+            continue
+        clusters, slots, todo = [], [], [start]
+        done.add(start)
+        while todo:
+            clusters.append(cluster := todo.pop())
+            for slot in slots_of[cluster]:
+                if slot not in slots:
+                    slots.append(slot)
+                    todo += [c for c in of_slot[slot] if c not in done]
+                    done.update(of_slot[slot])
+        if len(clusters) > 1 or len(slots) > 1:
+            found.append(({c: partition[c] for c in sorted(clusters)}, sorted(slots)))
+    return found

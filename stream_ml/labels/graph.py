@@ -1,0 +1,130 @@
+"""The similarity graph of the labels: the pairs that occurred, under both of their labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.labels._kernels import (
+    build_graph,
+    heaviest_stranger,
+    inside_edges,
+    link_groups,
+    similarities,
+    weight_inside,
+)
+from stream_ml.labels.cooccurrence import Cooccurrence
+
+__all__ = ["Edges", "Graph", "linked_groups"]
+
+
+def linked_groups(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    size: NDArray[np.int64],
+    cap: int,
+) -> NDArray[np.int64]:
+    """Average-linkage groups of at most `cap`, each named by its lowest member.
+
+    Edges `first < second` of positive weight, each pair once, between nodes that hold `size` labels.
+    """
+    group_of = np.empty(len(size), dtype=np.int64)
+    link_groups(first.copy(), second.copy(), weight.copy(), size.copy(), cap, group_of)
+    return group_of
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Pairs among some labels, by their positions: int64, int64, float64, float64, shape (pairs,)."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    jaccard: NDArray[np.float64]
+    excess: NDArray[np.float64]
+
+    def among(self, positions: NDArray[np.int64], n: int) -> Edges:
+        """Those among some of the `n` positions, renumbered by their place there."""
+        place = np.full(n, -1, dtype=np.int64)
+        place[positions] = np.arange(len(positions))
+        first, second = place[self.first], place[self.second]
+        both = (first >= 0) & (second >= 0)
+        return Edges(first[both], second[both], self.jaccard[both], self.excess[both])
+
+    def lost(self, slot_of: NDArray[np.int64]) -> float:
+        """The largest share of its excess similarity that a slot has with other slots: 0 keeps all, 1 is the worst."""
+        a, b = slot_of[self.first], slot_of[self.second]
+        n_slots = int(slot_of.max()) + 1
+        inside = np.bincount(a[a == b], weights=self.excess[a == b], minlength=n_slots)
+        across = sum(np.bincount(s[a != b], weights=self.excess[a != b], minlength=n_slots) for s in (a, b))
+        return float((across / np.maximum(across + inside, 1e-300)).max(initial=0.0))
+
+    def groups(self, n: int, cap: int) -> NDArray[np.int64]:
+        """Average-linkage groups of at most `cap` of the `n` labels; each is named by its lowest member."""
+        return linked_groups(self.first, self.second, self.jaccard, np.ones(n, dtype=np.int64), cap)
+
+
+class Graph:
+    """Similarities of all pairs of labels that occurred, at one moment.
+
+    Independent labels meet by chance: to part them loses nothing. So beside its Jaccard similarity each pair has an
+    `excess`, the part of it that is more than chance. Linkage compares averages and goes by the similarity; what a
+    change of the partition would lose or gain is a sum over many pairs, where chance adds up, and goes by the excess.
+
+    Attributes
+    ----------
+    counts, total
+        Fading number of instances with each label, float64 (labels,); of all instances.
+    indptr, neighbours, jaccard, excess
+        CSR: the other label of each pair, and its similarities.
+    """
+
+    __slots__ = ("_position", "counts", "excess", "indptr", "jaccard", "neighbours", "total")
+
+    def __init__(self, statistics: Cooccurrence) -> None:
+        n_labels = statistics.n_labels
+        keys, stored = statistics.table()
+        room = statistics.n_pairs
+        low, high = np.empty((2, room), dtype=np.int64)
+        near, beyond = np.empty((2, room))
+        self.counts, self.total = statistics.counts(), statistics.total()
+        singles, unit = statistics.stored_counts()
+        n = similarities(keys, stored, singles, unit, max(self.total, 1e-12), low, high, near, beyond)
+        self.indptr = np.zeros(n_labels + 1, dtype=np.int64)
+        self.neighbours = np.empty(2 * n, dtype=np.int64)
+        self.jaccard, self.excess = np.empty((2, 2 * n))
+        build_graph(low, high, near, beyond, n, self.indptr, self.neighbours, self.jaccard, self.excess)
+        self._position = np.full(n_labels, -1, dtype=np.int64)
+
+    def inside(self, labels: NDArray[np.int32]) -> Edges:
+        """The pairs among `labels`."""
+        room = int((self.indptr[labels + 1] - self.indptr[labels]).sum()) // 2
+        first, second = np.empty((2, room), dtype=np.int64)
+        near, beyond = np.empty((2, room))
+        graph = self.indptr, self.neighbours, self.jaccard, self.excess
+        n = inside_edges(*graph, labels, self._position, first, second, near, beyond)
+        return Edges(first[:n], second[:n], near[:n], beyond[:n])
+
+    def stranger_pair(self, labels: NDArray[np.int32]) -> tuple[int, int]:
+        """Positions in `labels` of the two that never met and have most evidence, or (-1, -1)."""
+        order = np.argsort(-self.counts[labels], kind="stable")
+        i, j = heaviest_stranger(self.indptr, self.neighbours, labels, order, self.counts)
+        return int(i), int(j)
+
+    def pulls(self, label: int, slot_of: NDArray[np.int64], n_slots: int) -> NDArray[np.float64]:
+        """Summed excess of a label's pairs with the labels of each slot (-1: none), float64 (n_slots,)."""
+        lo, hi = self.indptr[label], self.indptr[label + 1]
+        slots = slot_of[self.neighbours[lo:hi]]
+        out = np.zeros(n_slots)
+        np.add.at(out, slots[slots >= 0], self.excess[lo:hi][slots >= 0])
+        return out
+
+    def weight_inside(
+        self, weight: NDArray[np.float64], slot_of: NDArray[np.int64], n_slots: int
+    ) -> NDArray[np.float64]:
+        """Summed weight of the pairs inside each slot (-1: none), float64 (n_slots,)."""
+        inside = np.zeros(n_slots)
+        weight_inside(self.indptr, self.neighbours, weight, slot_of, inside)
+        return inside
