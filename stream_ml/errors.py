@@ -29,7 +29,8 @@ class DataError(StreamMLError):
         if line is not None:
             where += f", line {line}" if where else f"line {line}"
         if field is not None:
-            where += f", field {field!r}" if where else f"field {field!r}"
+            name = repr(field if len(field) <= 80 else field[:77] + "...")
+            where += f", field {name}" if where else f"field {name}"
         text = f"{where}: {problem}" if where else problem
         if expected is not None:
             text += f"; expected {expected}"

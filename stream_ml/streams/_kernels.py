@@ -1,74 +1,131 @@
-"""Compiled reading of plain ARFF rows; anything unusual is left to the careful reader."""
+"""Compiled reading of plain rows; anything unusual is left to the careful readers, which know what to say of it."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.jit import kernel
 
-__all__ = ["match_value", "parse_number", "parse_rows"]
+__all__ = [
+    "MORE_ROOM",
+    "UNUSUAL",
+    "Columns",
+    "Rows",
+    "line_bounds",
+    "match_value",
+    "parse_number",
+    "parse_pair_rows",
+    "parse_pairs",
+    "parse_row",
+    "parse_rows",
+]
 
-POWERS = np.array([10.0**k for k in range(23)])
-NEWLINE, RETURN, SPACE, TAB, COMMA, OPEN, CLOSE = 10, 13, 32, 9, 44, 123, 125
+POWERS = np.array([float(f"1e{k}") for k in range(71)])
+NEWLINE, RETURN, SPACE, TAB, COMMA, OPEN, CLOSE, COLON = 10, 13, 32, 9, 44, 123, 125, 58
 MINUS, PLUS, POINT, QUESTION, PERCENT = 45, 43, 46, 63, 37
+UNUSUAL, MORE_ROOM = 1, 2
+TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in single precision
+
+
+class Columns(NamedTuple):
+    """What the columns of a file mean.
+
+    `targets[column]`: feature position, or `-1 - label`. `first_value[column] .. first_value[column + 1]`: its nominal
+    values (none: numeric), whose texts are `texts[spans[v] : spans[v + 1]]`. `positive[column]`: the value that makes a
+    label positive. `inverted`: label columns, rising, that are positive where a sparse row leaves them out.
+    """
+
+    targets: NDArray[np.int64]
+    positive: NDArray[np.float64]
+    inverted: NDArray[np.int64]
+    first_value: NDArray[np.int64]
+    spans: NDArray[np.int64]
+    texts: NDArray[np.uint8]
+
+
+class Rows(NamedTuple):
+    """Parsed rows, CSR with the ends of the rows."""
+
+    x_ends: NDArray[np.int64]
+    x_indices: NDArray[np.int32]
+    x_values: NDArray[np.float32]
+    y_ends: NDArray[np.int64]
+    y_indices: NDArray[np.int32]
+    labelled: NDArray[np.bool_]
 
 
 @kernel
 def parse_number(text, start, stop):
-    """The number written in `text[start:stop]` and whether it could be told exactly.
+    """A number that rounds to the same float32 as the one in `text[start:stop]`, and whether there is one.
 
-    Up to 15 digits and a power of ten up to 22 are exact in double precision (Clinger, PLDI 1990); others, and what is
-    no number, are for the careful reader.
+    Up to 53 bits and a power of ten up to 22 are exact in double precision (Clinger, PLDI 1990). Else the result is off
+    by less than 2^-50 of it, and is taken where no such error can change the float32. What is left is for the careful
+    reader.
     """
     k, sign = start, 1.0
     if k < stop and (text[k] == MINUS or text[k] == PLUS):
         sign = -1.0 if text[k] == MINUS else 1.0
         k += 1
-    mantissa, digits, decimals, seen_point = 0.0, 0, 0, False
+    mantissa, power, kept, digits, behind_point = np.int64(0), np.int64(0), np.int64(0), 0, False
     while k < stop:
-        c = text[k]
+        c = np.int64(text[k])
         if 48 <= c <= 57:
-            mantissa = mantissa * 10.0 + (c - 48)
             digits += 1
-            decimals += seen_point
-        elif c == POINT and not seen_point:
-            seen_point = True
+            if kept < 18:
+                mantissa = mantissa * 10 + (c - 48)
+                kept += mantissa > 0
+                power -= behind_point
+            else:
+                power += not behind_point
+        elif c == POINT and not behind_point:
+            behind_point = True
         else:
             break
         k += 1
-    if digits == 0 or digits > 15:
+    if digits == 0:
         return 0.0, False
-    power = -decimals
     if k < stop and (text[k] == 101 or text[k] == 69):  # e, E
         k += 1
         direction = 1
         if k < stop and (text[k] == MINUS or text[k] == PLUS):
             direction = -1 if text[k] == MINUS else 1
             k += 1
-        exponent, first = 0, k
-        while k < stop and 48 <= text[k] <= 57 and k - first < 4:
-            exponent = exponent * 10 + (text[k] - 48)
+        exponent, first = np.int64(0), k
+        while k < stop and 48 <= text[k] <= 57 and k - first < 5:
+            exponent = exponent * 10 + (np.int64(text[k]) - 48)
             k += 1
         if k == first:
             return 0.0, False
         power += direction * exponent
-    if k != stop or power > 22 or power < -22:
+    if k != stop:
         return 0.0, False
-    value = mantissa * POWERS[power] if power >= 0 else mantissa / POWERS[-power]
+    if mantissa == 0:
+        return sign * 0.0, True
+    if power > 70 or power < -70:
+        return 0.0, False
+    value = float(mantissa) * POWERS[power] if power >= 0 else float(mantissa) / POWERS[-power]
+    if value >= TOO_LARGE * 0.999999:
+        return 0.0, False
+    if mantissa > 1 << 53 or power > 22 or power < -22:
+        error = value * 2.0**-50
+        if np.float32(value - error) != np.float32(value + error):
+            return 0.0, False
     return sign * value, True
 
 
 @kernel
-def match_value(text, start, stop, values, first, last, spans):
-    """Position of the token among nominal values `first .. last` (spans into `values`), -1 when it is none of them."""
+def match_value(text, start, stop, first, last, spans, texts):
+    """Position of the token among the nominal values `first .. last`, -1 where it is none of them."""
     for v in range(first, last):
         a, b = spans[v], spans[v + 1]
         if b - a == stop - start:
             same = True
             for k in range(b - a):
-                if values[a + k] != text[start + k]:
+                if texts[a + k] != text[start + k]:
                     same = False
                     break
             if same:
@@ -77,124 +134,219 @@ def match_value(text, start, stop, values, first, last, spans):
 
 
 @kernel
-def parse_rows(
-    text,
-    start,
-    stop,
-    targets,
-    positive,
-    values,
-    first_value,
-    spans,
-    x_indices,
-    x_values,
-    y_indices,
-    x_ends,
-    y_ends,
-    done,
-):
-    """Parse lines of `text[start:stop]` until one is unusual or the output is full.
+def line_bounds(text, start, stop):
+    """Where the line at `start` ends, and where its content begins and ends without white space."""
+    end = start
+    while end < stop and text[end] != NEWLINE:
+        end += 1
+    a, b = start, end
+    while a < b and (text[a] == SPACE or text[a] == TAB or text[a] == RETURN):
+        a += 1
+    while b > a and (text[b - 1] == SPACE or text[b - 1] == TAB or text[b - 1] == RETURN):
+        b -= 1
+    return end, a, b
 
-    `targets[column]`: feature position, or `-1 - label`. `first_value[column] .. first_value[column + 1]` are the
-    column's nominal values (none: numeric); `positive[column]` is the value that makes a label positive (numeric: 1).
-    Writes the rows as CSR (ends in `x_ends`, `y_ends`); `done` gets rows, lines, and whether the row that stopped it is
-    for the careful reader (1) or waits for room (2). Returns the place of the first line that was not parsed.
+
+@kernel
+def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y):
+    """Parse the row in `text[a:b]` into `rows` from `n_x`, `n_y` on.
+
+    `?`, in CSV also nothing and NA, is a missing value. Returns the new `n_x`, `n_y`, whether the labels are known, and
+    whether the row is plain.
     """
-    n_columns = len(targets)
-    rows = lines = n_x = n_y = 0
-    done[2] = 0
+    # arrays taken out of the tuples once: every access through a tuple in a loop costs reference counting
+    targets, positive, absent_positive = columns.targets, columns.positive, columns.inverted
+    first_value, spans, texts = columns.first_value, columns.spans, columns.texts
+    x_indices, x_values, y_indices = rows.x_indices, rows.x_values, rows.y_indices
+    n_columns, n_inverted = len(targets), len(absent_positive) if sparse else 0
+    column, k, inverted, unknown = np.int64(-1), a, 0, 0
+    more = not sparse or a < b
+    while more:
+        start = k
+        while k < b and text[k] != separator:
+            k += 1
+        stop = k
+        more = k < b
+        k += 1
+        while start < stop and (text[start] == SPACE or text[start] == TAB):
+            start += 1
+        while stop > start and (text[stop - 1] == SPACE or text[stop - 1] == TAB):
+            stop -= 1
+        if sparse:
+            index, first = np.int64(0), start
+            while start < stop and 48 <= text[start] <= 57 and start - first < 9:
+                index = index * 10 + (np.int64(text[start]) - 48)
+                start += 1
+            if start in (first, stop) or not (text[start] == SPACE or text[start] == TAB) or index <= column:
+                return n_x, n_y, False, False
+            while start < stop and (text[start] == SPACE or text[start] == TAB):
+                start += 1
+            column = index
+        else:
+            column += 1
+        if column >= n_columns:
+            return n_x, n_y, False, False
+        while inverted < n_inverted and absent_positive[inverted] <= column:
+            if absent_positive[inverted] < column:
+                y_indices[n_y] = -1 - targets[absent_positive[inverted]]
+                n_y += 1
+            inverted += 1
+        size = stop - start
+        if size == 0:
+            value, plain = math.nan, csv
+        elif (size == 1 and text[start] == QUESTION) or (
+            csv and size == 2 and text[start] == 78 and text[start + 1] == 65  # NA
+        ):
+            value, plain = math.nan, True
+        elif first_value[column + 1] > first_value[column]:
+            nominal = match_value(text, start, stop, first_value[column], first_value[column + 1], spans, texts)
+            value, plain = float(nominal), nominal >= 0
+        else:
+            value, plain = parse_number(text, start, stop)
+        if not plain:
+            return n_x, n_y, False, False
+        target = targets[column]
+        if target >= 0:
+            if not sparse or value != 0.0:
+                x_indices[n_x] = target
+                x_values[n_x] = np.float32(value)
+                n_x += 1
+        elif value == positive[column]:
+            y_indices[n_y] = -1 - target
+            n_y += 1
+        elif value != value:
+            unknown += 1
+        elif value != 0.0 and first_value[column + 1] == first_value[column]:
+            return n_x, n_y, False, False
+    while inverted < n_inverted:
+        y_indices[n_y] = -1 - targets[absent_positive[inverted]]
+        n_y += 1
+        inverted += 1
+    whole = sparse or column == n_columns - 1
+    return n_x, n_y, unknown == 0, whole and (unknown == 0 or unknown == n_labels)
+
+
+@kernel
+def parse_rows(text, start, stop, sparse, separator, csv, columns, n_labels, rows):
+    """Parse lines of `text[start:stop]` until one is unusual or `rows` is full.
+
+    A sparse row of a dense stream (`sparse` false) is unusual, and so is a dense one of a sparse stream. Returns the
+    place of the first line that was not parsed, how many rows and lines were, and why it stopped: `UNUSUAL`,
+    `MORE_ROOM`, or 0 at the end.
+    """
+    n_columns = len(columns.targets)
+    n_rows = n_lines = n_x = n_y = 0
     place = start
     while place < stop:
-        end = place
-        while end < stop and text[end] != NEWLINE:
-            end += 1
-        a, b = place, end
-        while a < b and (text[a] == SPACE or text[a] == TAB or text[a] == RETURN):
-            a += 1
-        while b > a and (text[b - 1] == SPACE or text[b - 1] == TAB or text[b - 1] == RETURN):
-            b -= 1
-        if a == b or text[a] == PERCENT:
-            lines += 1
-            place = end + 1
-            continue
-        if rows == len(x_ends) or n_x + n_columns > len(x_indices) or n_y + n_columns > len(y_indices):
-            done[2] = 2
-            break
-        sparse = text[a] == OPEN
-        good = True
-        if sparse:
-            good = text[b - 1] == CLOSE
-            a, b = a + 1, b - 1
-        column, k, row_x, row_y = -1, a, n_x, n_y
-        if sparse:
-            while k < b and (text[k] == SPACE or text[k] == TAB):
-                k += 1
-        while good and (k < b or (not sparse and column < n_columns - 1)):
-            token = k
-            while k < b and text[k] != COMMA:
-                k += 1
-            token_end = k
-            while token < token_end and (text[token] == SPACE or text[token] == TAB):
-                token += 1
-            while token_end > token and (text[token_end - 1] == SPACE or text[token_end - 1] == TAB):
-                token_end -= 1
-            if k < b:
-                k += 1
-                good = k < b or not sparse  # a comma wants something behind it
-            if sparse:
-                index = 0
-                digits = token
-                while token < token_end and 48 <= text[token] <= 57 and token - digits < 9:
-                    index = index * 10 + (text[token] - 48)
-                    token += 1
-                if token in (digits, token_end) or not (text[token] == SPACE or text[token] == TAB):
-                    good = False
-                    break
-                while token < token_end and (text[token] == SPACE or text[token] == TAB):
-                    token += 1
-                if index <= column:
-                    good = False
-                    break
-                column = index
-            else:
-                column += 1
-            if column >= n_columns or token == token_end:
-                good = False
-                break
-            target = targets[column]
-            if token_end - token == 1 and text[token] == QUESTION and target >= 0:
-                value = math.nan
-            elif first_value[column + 1] > first_value[column]:
-                value = float(
-                    match_value(text, token, token_end, values, first_value[column], first_value[column + 1], spans)
-                )
-                if value < 0.0:
-                    good = False
-                    break
-            else:
-                value, good = parse_number(text, token, token_end)
-                if not good or abs(value) > 3e38:
-                    good = False
-                    break
-            if target >= 0:
-                if not sparse or value != 0.0:
-                    x_indices[n_x] = target
-                    x_values[n_x] = np.float32(value)
-                    n_x += 1
-            elif value == positive[column]:
-                y_indices[n_y] = -1 - target
-                n_y += 1
-            elif first_value[column + 1] == first_value[column] and value != 0.0:
-                good = False
-        if not good or (not sparse and (column != n_columns - 1 or k < b or text[b - 1] == COMMA)):
-            n_x, n_y = row_x, row_y
-            done[2] = 1
-            break
-        x_ends[rows] = n_x
-        y_ends[rows] = n_y
-        rows += 1
-        lines += 1
+        end, a, b = line_bounds(text, place, stop)
+        if a < b and (csv or text[a] != PERCENT):
+            if (
+                n_rows == len(rows.x_ends)
+                or n_x + n_columns > len(rows.x_indices)
+                or n_y + n_columns > len(rows.y_indices)
+            ):
+                return place, n_rows, n_lines, MORE_ROOM
+            braced = not csv and text[a] == OPEN
+            if braced != sparse or (sparse and text[b - 1] != CLOSE):
+                return place, n_rows, n_lines, UNUSUAL
+            if csv:  # white space may be an empty cell where tabs separate
+                a, b = place, end
+                while b > a and text[b - 1] == RETURN:
+                    b -= 1
+            elif sparse:
+                a, b = a + 1, b - 1
+                while a < b and (text[a] == SPACE or text[a] == TAB):
+                    a += 1
+            x_end, y_end, known, plain = parse_row(
+                text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y
+            )
+            if not plain:
+                return place, n_rows, n_lines, UNUSUAL
+            n_x, n_y = x_end, y_end
+            rows.x_ends[n_rows] = n_x
+            rows.y_ends[n_rows] = n_y
+            rows.labelled[n_rows] = known
+            n_rows += 1
+        n_lines += 1
         place = end + 1
-    done[0] = rows
-    done[1] = lines
-    return min(place, stop)
+    return min(place, stop), n_rows, n_lines, 0
+
+
+@kernel
+def parse_pairs(text, a, b, n_features, n_labels, rows, n_x, n_y):
+    """Parse the row `label,label index:value ...` in `text[a:b]` into `rows` from `n_x`, `n_y` on.
+
+    Returns the new `n_x`, `n_y` and whether the row is plain: whole numbers without leading zeros below the limits,
+    indices rising, labels without repetition, which come out sorted.
+    """
+    x_indices, x_values, y_indices = rows.x_indices, rows.x_values, rows.y_indices
+    k, first_y, last = a, n_y, np.int64(-1)
+    in_labels = k < b and text[k] != SPACE and text[k] != TAB
+    while k < b:
+        while k < b and (text[k] == SPACE or text[k] == TAB):
+            k += 1
+        if k == b:
+            break
+        number, first = np.int64(0), k
+        while k < b and 48 <= text[k] <= 57 and k - first < 9:
+            number = number * 10 + (np.int64(text[k]) - 48)
+            k += 1
+        if k == first or (text[first] == 48 and k > first + 1):
+            return n_x, n_y, False
+        if k < b and text[k] == COLON:
+            k += 1
+            start = k
+            while k < b and text[k] != SPACE and text[k] != TAB:
+                k += 1
+            value, plain = parse_number(text, start, k)
+            if not plain or number <= last or number >= n_features:
+                return n_x, n_y, False
+            x_indices[n_x] = number
+            x_values[n_x] = np.float32(value)
+            n_x += 1
+            last, in_labels = number, False
+            continue
+        ends = k == b or text[k] == SPACE or text[k] == TAB
+        if not in_labels or number >= n_labels or not (ends or text[k] == COMMA):
+            return n_x, n_y, False
+        place = n_y
+        while place > first_y and y_indices[place - 1] > number:
+            y_indices[place] = y_indices[place - 1]
+            place -= 1
+        if place > first_y and y_indices[place - 1] == number:
+            return n_x, n_y, False
+        y_indices[place] = number
+        n_y += 1
+        if ends:
+            in_labels = False
+        else:
+            k += 1
+            if k == b or text[k] == SPACE or text[k] == TAB:
+                return n_x, n_y, False
+    return n_x, n_y, True
+
+
+@kernel
+def parse_pair_rows(text, start, stop, blanks, n_features, n_labels, rows):
+    """Parse lines `label,label index:value ...` of `text[start:stop]` until one is unusual or `rows` is full.
+
+    Among the first `blanks` rows, an empty line is a row. Returns as `parse_rows`.
+    """
+    n_rows = n_lines = n_x = n_y = 0
+    place = start
+    while place < stop:
+        end, a, b = line_bounds(text, place, stop)
+        if a < b or n_rows < blanks:
+            room = (end - place) // 2 + 1  # every pair and every label takes two characters or more
+            if n_rows == len(rows.x_ends) or n_x + room > len(rows.x_indices) or n_y + room > len(rows.y_indices):
+                return place, n_rows, n_lines, MORE_ROOM
+            n_x, n_y, plain = parse_pairs(text, place, b, n_features, n_labels, rows, n_x, n_y)
+            if not plain:
+                return place, n_rows, n_lines, UNUSUAL
+            rows.x_ends[n_rows] = n_x
+            rows.y_ends[n_rows] = n_y
+            rows.labelled[n_rows] = True
+            n_rows += 1
+        n_lines += 1
+        place = end + 1
+    return min(place, stop), n_rows, n_lines, 0

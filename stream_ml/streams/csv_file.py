@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from stream_ml.errors import DataError, LabelSpecError
+from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.label_spec import HOW_TO, label_columns, mulan_labels, sibling_xml
-from stream_ml.streams.lines import decode, read_chunks
-from stream_ml.streams.numbers import number
+from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
+from stream_ml.streams.label_spec import choose_labels
+from stream_ml.streams.lines import MAX_FIELD, decode, read_chunks, shown
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import RowBuilder, Stream
 
-__all__ = ["CsvStream"]
+__all__ = ["OTHER", "CsvStream"]
 
-PROBE_ROWS = 1000
-MISSING = ("", "?", "NA", "N/A")
-PIECE = 1000
-TRUTH = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
+PROBE_ROWS, PROBE_CELLS = 1000, 1 << 20
+MAX_COLUMNS = 1 << 20
+OTHER = "(other)"
+"""The value that stands for all that a nominal column has not shown in the first rows."""
+MISSING = {"", "?", "NA"}
+FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
+QUOTED = re.compile(rb'"([^"]*(?:""[^"]*)*)"')
+WINDOW = 1 << 12
 
 
 class CsvStream(Stream):
-    """A comma-, semicolon- or tab-separated file whose first line names its columns (quoted as in RFC 4180).
+    """A comma-, semicolon- or tab-separated file whose first line names its columns, quoted as in RFC 4180.
 
-    Labels are the columns of `labels` (see `label_columns`), else of a MULAN `.xml` of the same stem. The first
-    thousand rows tell which features are nominal: those with a value that is no number, in order of appearance; a
-    new value later is an error that names it. Empty cells, `?` and `NA` are missing values. Dense.
+    Labels are found as `label_spec.choose_labels` says; a label is 0 or 1, false or true, no or yes, and a row whose
+    labels are all missing is not labelled. The first 1000 rows (a million cells, if that is less) tell which features
+    are nominal: those of whose values a tenth or more are no numbers. Their values are those met there, in order of
+    appearance, and, if the file goes on, `(other)` for any that comes later. In a numeric column, what is no number is
+    an error. Empty cells, `?` and `NA` are missing. Dense.
+
+    Raises
+    ------
+    DataError
+        The file or its header cannot be read.
+    LabelSpecError
+        The label columns cannot be told.
     """
 
     def __init__(
@@ -44,133 +58,223 @@ class CsvStream(Stream):
         super().__init__(batch_size=batch_size, on_error=on_error)
         self.path = path
         self.name = path.name.removesuffix(".gz").rpartition(".")[0]
-        rows = self._records()
-        first = next(rows, None)
-        if first is None:
-            raise DataError("the file is empty", source=str(path), expected="a header line and rows")
-        names = [name.strip() for name in first[1]]
-        for name in names:
-            if not name or names.count(name) > 1:
-                problem = "two columns of the same name" if name else "a column without a name"
-                raise DataError(problem, source=str(path), line=first[0], field=name or None)
-        chosen = self._choose_labels(labels, names)
-        self._names, self._label_at = names, {column: i for i, column in enumerate(chosen)}
-        if len(chosen) == len(names):
-            raise LabelSpecError("every column is a label", source=str(path), hint=HOW_TO)
-        probe = list(islice(rows, PROBE_ROWS))
-        columns = [i for i in range(len(names)) if i not in self._label_at]
-        self._feature_at = {column: i for i, column in enumerate(columns)}
-        features = [Feature(names[c], self._values(c, probe)) for c in columns]
+        self._separator, self._limit = self._find_separator(), MAX_COLUMNS + 1
+        with closing(self._records()) as records:
+            names = self._read_names(records)
+            chosen = choose_labels(labels, names, path)
+            self._header_lines, self._limit = self._lines_read, len(names) + 1
+            rows = islice(records, max(1, min(PROBE_ROWS, PROBE_CELLS // len(names))))
+            probe = [cells for cells in rows if len(cells) == len(names)]
+            more = next(records, None) is not None
+        labels_at, by_column = set(chosen), zip(*probe, strict=True) if probe else [()] * len(names)
+        self._columns = [
+            Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
+            for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
+        ]
+        self._plan = ColumnPlan(self._columns, chosen, source=str(path))
+        features = [c for c, target in zip(self._columns, self._plan.targets, strict=True) if target >= 0]
         self.schema = Schema(features, [names[i] for i in chosen], sparse=False, name=self.name)
-        self._codes = [{v: float(k) for k, v in enumerate(f.values)} if f.values else None for f in features]
 
-    def _choose_labels(self, spec: str | None, names: list[str]) -> list[int]:
-        if spec is not None:
-            return label_columns(spec, names, source=str(self.path))
-        xml = sibling_xml(self.path)
-        if xml is None:
-            some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            raise LabelSpecError(
-                "which columns are labels is not said", source=str(self.path), hint=f"{HOW_TO}; columns: {some}"
-            )
-        quoted = ",".join('"' + name.replace('"', '""') + '"' for name in mulan_labels(xml))
-        return label_columns(quoted, names, source=str(self.path))
+    # -- header and first rows ------------------------------------------------------------------------------------
 
-    def _values(self, column: int, probe: list[tuple[int, list[str]]]) -> tuple[str, ...] | None:
-        """The values of a nominal column in order of appearance, None when all are numbers."""
-        cells = [row[column].strip() for _, row in probe if len(row) == len(self._names)]
-        cells = [cell for cell in cells if cell not in MISSING]
-        try:
-            for cell in cells:
-                float(cell)
-        except ValueError:
-            return tuple(dict.fromkeys(cells))
-        return None
+    def _find_separator(self) -> str:
+        with closing(read_chunks(self.path)) as file:
+            _, chunk = next(file, (1, b""))
+        head = QUOTED.sub(b"", chunk.lstrip(b"\r\n").split(b"\n", 1)[0])
+        return max(",;\t", key=lambda separator: head.count(separator.encode()))
 
-    def _lines(self) -> Iterator[str]:
-        for first, chunk in read_chunks(self.path):
-            for line, raw in enumerate(chunk.split(b"\n")[: chunk.count(b"\n") + (chunk[-1:] != b"\n")], first):
-                yield decode(raw, source=str(self.path), line=line) + "\n"
+    def _read_names(self, records: Iterator[list[str]]) -> list[str]:
+        """The columns' names: the first record, whether bad rows are skipped or not."""
+        names = [name.strip() for name in next(records, [])]
+        if not names:
+            raise DataError("the file is empty", source=str(self.path), expected="a header line and rows")
+        if len(names) > MAX_COLUMNS:
+            raise self._error(1, f"more than {MAX_COLUMNS} columns")
+        seen = set()
+        for i, name in enumerate(names):
+            if not name:
+                raise self._error(1, f"column {i + 1} has no name", expected="a header line that names every column")
+            if name in seen:
+                raise self._error(1, "two columns of the same name", field=name)
+            seen.add(name)
+        return names
 
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Pairs (line on which the row ends, cells); empty lines are left out."""
-        lines = self._lines()
-        head = next(lines, "")
-        separator = max(",;\t", key=head.count)
-        reader = csv.reader(_chain(head, lines), delimiter=separator, strict=True)
-        csv.field_size_limit(1 << 20)
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error as error:
-                self.bad_row(DataError(f"not CSV: {error}", source=str(self.path), line=max(1, reader.line_num)))
-                continue
-            if row is None:
-                return
-            if row and (len(row) > 1 or row[0].strip()):
-                yield reader.line_num, row
+    def _records(self) -> Generator[list[str], None, None]:
+        """Cells of each record; bad ones, but for the first, are left out here and reported when they are read."""
+        with closing(read_chunks(self.path)) as file:
+            chunks = Chunks(file)
+            first = True
+            while chunks:
+                try:
+                    cells = self._next_record(chunks)
+                except DataError:
+                    if first:
+                        raise
+                    continue
+                if cells is not None:
+                    first = False
+                    self._lines_read = chunks.line - 1
+                    yield cells
+
+    # -- rows -----------------------------------------------------------------------------------------------------
 
     def pieces(self) -> Iterator[Batch]:
-        """The rows, a thousand at a time."""
-        builder = RowBuilder(self.schema)
-        rows = self._records()
-        next(rows, None)
-        for line, row in rows:
-            try:
-                x, y = self._parse(row, line)
-            except DataError as error:
-                self.bad_row(error)
-                continue
-            builder.add(x, y)
-            if len(builder) == PIECE:
-                yield builder.batch()
-        if len(builder):
-            yield builder.batch()
-
-    def _parse(self, row: list[str], line: int) -> tuple[list[tuple[int, float]], list[int]]:
-        if len(row) != len(self._names):
-            raise DataError(
-                "wrong number of values",
-                source=str(self.path),
-                line=line,
-                expected=f"{len(self._names)} values",
-                found=str(len(row)),
+        """The rows in pieces of about a megabyte of text."""
+        with closing(read_chunks(self.path)) as file:
+            chunks = Chunks(file)
+            chunks.skip_lines(self._header_lines)
+            yield from compiled_rows(
+                chunks, self._plan, self.schema, separator=self._separator, csv=True, careful=self._take_row
             )
-        y = []
-        for column, label in self._label_at.items():
-            truth = TRUTH.get(row[column].strip().lower())
-            if truth is None:
-                raise DataError(
-                    "a label that is neither 0 nor 1",
-                    source=str(self.path),
-                    line=line,
-                    field=self._names[column],
-                    expected="0 or 1",
-                    found=repr(row[column]),
-                )
-            if truth:
-                y.append(label)
-        return [(at, self._cell(row[column].strip(), column, at, line)) for column, at in self._feature_at.items()], y
 
-    def _cell(self, text: str, column: int, feature: int, line: int) -> float:
+    def _take_row(self, chunks: Chunks, builder: RowBuilder) -> None:
+        """The next record into `builder`, unless it is bad and to be skipped."""
+        line = chunks.line
+        try:
+            cells = self._next_record(chunks)
+            if cells is None:
+                return
+            if len(cells) != len(self._columns):
+                found = str(len(cells)) if len(cells) < len(self._columns) else f"{len(self._columns) + 1} or more"
+                raise self._error(line, "wrong number of values", expected=f"{len(self._columns)} values", found=found)
+            values = [(column, self._value(column, cell.strip(), line)) for column, cell in enumerate(cells)]
+            x, y = self._plan.row(values, sparse=False, line=line)
+        except DataError as error:
+            self.bad_row(error)
+            return
+        builder.add(x, y)
+
+    def _next_record(self, chunks: Chunks) -> list[str] | None:
+        """Cells of the record here, at most one too many; None for an empty line. Goes behind it, bad or not."""
+        line, size = chunks.line, WINDOW
+        while True:
+            window = chunks.window(size)
+            ended = len(window) < size  # the file ends with this window
+            try:
+                found = _split(window, self._separator.encode(), self._limit)
+            except DataError as error:
+                chunks.take_line()
+                raise self._error(line, error.problem, found=error.found) from None
+            if found is not None:
+                break
+            if ended or size > MAX_FIELD:
+                chunks.take_line()
+                within = "" if ended else " within a megabyte"
+                raise self._error(line, f"a quote that is not closed{within}", found=shown(_text(window)))
+            size *= 4
+        cells, length = found
+        record = window[:length]
+        chunks.advance(chunks.place + length, record.count(b"\n") + (not record.endswith(b"\n")))
+        if not record.strip():
+            return None
+        if b"\0" in record:
+            raise self._error(line, "binary data", expected="text")
+        for i, cell in enumerate(cells):
+            if len(cell) > MAX_FIELD:
+                raise self._error(line, f"a value of more than {MAX_FIELD >> 20} MB in column {i + 1}")
+        return [decode(cell, source=str(self.path), line=line) for cell in cells]
+
+    def _value(self, column: int, text: str, line: int) -> float:
         if text in MISSING:
             return math.nan
-        codes = self._codes[feature]
+        if self._plan.targets[column] < 0:
+            truth = text.lower()
+            if truth not in TRUE | FALSE:
+                raise self._error(
+                    line,
+                    "a label that is neither 0 nor 1",
+                    field=self._columns[column].name,
+                    expected="0 or 1, false or true, no or yes",
+                    found=shown(text),
+                )
+            positive = self._plan.positive[column]
+            # negative: any other value than the one that counts as positive
+            return positive if truth in TRUE else positive - 1.0
+        codes = self._plan.codes[column]
         if codes is None:
-            return number(text, source=str(self.path), line=line, field=self._names[column])
-        if text not in codes:
-            raise DataError(
-                f"a value not met in the first {PROBE_ROWS} rows",
-                source=str(self.path),
-                line=line,
-                field=self._names[column],
-                expected="{" + ", ".join(list(codes)[:8]) + "}",
-                found=repr(text),
+            return self._plan.number(column, text, line)
+        if text not in codes and OTHER not in codes:
+            raise self._error(
+                line, "a value that was not there before", field=self._columns[column].name, found=shown(text)
             )
-        return codes[text]
+        return codes.get(text, codes.get(OTHER, 0.0))
+
+    def _error(
+        self,
+        line: int,
+        problem: str,
+        *,
+        field: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+    ) -> DataError:
+        return DataError(problem, source=str(self.path), line=line, field=field, expected=expected, found=found)
 
 
-def _chain(head: str, lines: Iterator[str]) -> Iterator[str]:
-    if head:
-        yield head
-    yield from lines
+def _text(raw: bytes) -> str:
+    return raw[:100].decode("utf-8", "replace")
+
+
+def _split(text: bytes, separator: bytes, limit: int) -> tuple[list[bytes], int] | None:
+    """Cells of the first record in `text`, `limit` at most, and its length with the line end; None: a quote is open.
+
+    Raises
+    ------
+    DataError
+        Text behind a closing quote.
+    """
+    line_end = text.find(b"\n")
+    line_end = len(text) if line_end < 0 else line_end
+    if b'"' not in text[:line_end]:
+        cells = text[:line_end].removesuffix(b"\r").split(separator, limit)
+        return cells[:limit], min(len(text), line_end + 1)
+    cells, place = [], 0
+    while True:
+        if text[place : place + 1] == b'"':
+            match = QUOTED.match(text, place)
+            if match is None:
+                return None
+            cell, end = match.group(1).replace(b'""', b'"'), match.end()
+            if text[end : end + 1] == b"\r":
+                end += 1
+            if text[end : end + 1] not in (separator, b"\n", b""):
+                raise DataError("text behind a quoted value", found=shown(_text(text[end:])))
+        else:
+            newline = text.find(b"\n", place)
+            newline = len(text) if newline < 0 else newline
+            end = text.find(separator, place, newline)
+            end = newline if end < 0 else end
+            cell = text[place:end].removesuffix(b"\r") if end == newline else text[place:end]
+        if len(cells) < limit:
+            cells.append(cell)
+        place = end + 1
+        if text[end : end + 1] != separator:
+            return cells, min(len(text), place)
+
+
+def _label_values(cells: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The texts that say no and yes in a label column, None where it holds 0 and 1."""
+    met = {cell.strip() for cell in cells} - MISSING
+    no, yes = sorted(met - {v for v in met if v.lower() not in FALSE}), sorted(v for v in met if v.lower() in TRUE)
+    if not met or met <= {"0", "1", "0.0", "1.0"} or len(no) > 1 or len(yes) > 1:
+        return None
+    return (*no, *yes) if no or yes else None
+
+
+def _values(cells: tuple[str, ...], more: bool) -> tuple[str, ...] | None:
+    """The values of a nominal column in order of appearance, None where it holds numbers."""
+    given = [cell.strip() for cell in cells]
+    given = [cell for cell in given if cell not in MISSING]
+    texts = sum(not _is_number(cell) for cell in given)
+    if 10 * texts < len(given) or not given:
+        return None
+    met = tuple(dict.fromkeys(given))
+    return (*met, OTHER) if more and OTHER not in met else met
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text

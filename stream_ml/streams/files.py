@@ -17,8 +17,9 @@ FORMATS = {
     "csv": (".csv", ".tsv"),
     "jsonl": (".jsonl", ".ndjson"),
     "svmlight": (".svm", ".svmlight", ".libsvm", ".xmc", ".txt"),
+    "xmc": (),
 }
-"""File name endings of each format; each may be followed by .gz."""
+"""File name endings of each format; each may be followed by .gz. `xmc` is svmlight with a first line of sizes."""
 
 
 def open_stream(
@@ -44,7 +45,7 @@ def open_stream(
         Which columns are labels: `first:N`, `last:N`, `prefix:P`, `xml:FILE` or `name,name`; ARFF and CSV files only.
         Default: a MULAN `.xml` of the same stem beside the file, else MEKA's `-C`.
     format
-        `arff`, `csv`, `jsonl` or `svmlight`, where the name does not tell.
+        `arff`, `csv`, `jsonl`, `svmlight` or `xmc`, where the name does not tell.
     limit
         Rows to read; of a shuffled stream, the first of the new order.
     shuffle
@@ -61,13 +62,29 @@ def open_stream(
         raised while iterating.
     LabelSpecError
         The label columns cannot be told.
+    ValueError
+        `batch_size`, `limit` or `delay` is too small, or `on_error` is neither of the two.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     file = pathlib.Path(place, "toy.csv")
+    ...     _ = file.write_text("length,colour,urgent,spam\\n1.5,red,0,1\\n2,blue,1,1\\n")
+    ...     stream = open_stream(file, labels="urgent,spam")
+    ...     [(len(batch), batch.y_dense().tolist()) for batch in stream]
+    [(2, [[False, True], [True, True]])]
     """
     file = Path(path)
-    kind = format or _format_of(file)
-    if kind not in FORMATS:
-        raise DataError(f"no format is called {kind!r}", expected=" | ".join(FORMATS))
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+    if format is not None and format not in FORMATS:
+        raise DataError(f"no format is called {format!r}", expected=" | ".join(FORMATS))
     if not file.exists():
         raise DataError("no such file", source=str(file))
+    if file.is_dir():
+        raise DataError("is a directory", source=str(file), expected="a file")
+    kind = format or _format_of(file)
     if labels is not None and kind not in {"arff", "csv"}:
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
     stream: Stream
@@ -86,7 +103,7 @@ def open_stream(
     else:
         from stream_ml.streams.svmlight import SvmlightStream
 
-        stream = SvmlightStream(file, batch_size=batch_size, on_error=on_error)
+        stream = SvmlightStream(file, xmc=kind == "xmc", batch_size=batch_size, on_error=on_error)
     if shuffle is not None:
         stream = Shuffled(stream, shuffle)
     if limit is not None:
@@ -96,7 +113,7 @@ def open_stream(
 
 def _format_of(path: Path) -> str:
     """The format that a file's name tells."""
-    name = path.name.removesuffix(".gz").lower()
+    name = path.name.lower().removesuffix(".gz")
     for kind, endings in FORMATS.items():
         if name.endswith(endings):
             return kind
@@ -104,5 +121,5 @@ def _format_of(path: Path) -> str:
     raise DataError(
         "what format it has cannot be told from its name",
         source=str(path),
-        expected=f"an ending of {known} (and .gz), or --format arff | csv | jsonl | svmlight",
+        expected=f"an ending of {known} (and .gz), or --format arff | csv | jsonl | svmlight | xmc",
     )

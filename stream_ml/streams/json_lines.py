@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,29 +12,33 @@ import orjson
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.lines import read_chunks
-from stream_ml.streams.numbers import LARGEST
+from stream_ml.streams.lines import read_chunks, shown
+from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import RowBuilder, Stream
 
 __all__ = ["JsonRows", "JsonStream"]
 
 PIECE = 1000
-SHOWN = 60
 
 
 class JsonRows:
     """Turns records `{"x": {...} or [...], "y": [...]?, "id"?, "ts"?}` into rows of a schema that grows.
 
-    - `x` as an object: values are numbers, booleans (0 and 1), or `null` (missing). A text makes a binary feature of
-      its own: `colour=red` with value 1, so that new texts are new features. Absent features are 0.
-    - `x` as a list: features `0`, `1`, ... in order; their number may not shrink.
-    - `y`: names of the positive labels (numbers count as names). Absent or null: the labels are not known.
+    - `x` as an object, in a sparse schema: values are numbers, booleans (0 and 1), or `null` (missing); an absent
+      feature is 0. A text makes a binary feature of its own: `colour=red` with value 1, so that new texts are new
+      features and no list of values is needed; `null` for a name that has shown only texts is missing in all of them.
+    - `x` as a list: the same of features `0`, `1`, ...; in a dense schema every row is a list of as many values, none
+      of them a text.
+    - `y`: names of the positive labels (whole numbers count as names). Absent or null: the labels are not known, and
+      the row is only predicted.
+    - `id`: text or a whole number. `ts`: milliseconds since 1970.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
         self.builder = RowBuilder(schema)
+        self._texts: dict[str, list[int]] = {}
 
     def add(self, record: Any, *, source: str, line: int | None) -> None:
         """One record.
@@ -50,30 +55,52 @@ class JsonRows:
         if not isinstance(record, dict):
             raise bad("not an instance", None, "an object with x and y", record)
         x, y = record.get("x"), record.get("y")
-        if isinstance(x, list):
-            x = {str(i): value for i, value in enumerate(x)}
-        if not isinstance(x, dict):
-            raise bad("no features", "x", "an object or a list of numbers", x)
-        if y is not None and not (isinstance(y, list) and all(isinstance(m, str | int) for m in y)):
-            raise bad("labels of the wrong form", "y", "a list of label names, or null where they are not known", y)
-        cells: dict[str, float] = {}
-        for name, value in x.items():
-            if isinstance(value, str):
-                cells[f"{name}={value}"] = 1.0
-            elif value is None:
-                cells[name] = math.nan
-            elif isinstance(value, int | float) and math.isfinite(value) and abs(value) <= LARGEST:
-                cells[name] = float(value)
-            else:
-                raise bad("not a value", f"x.{name}", "a finite number, text, true, false or null", value)
         key, timestamp = record.get("id"), record.get("ts")
-        if key is not None and not isinstance(key, str | int):
+        if not isinstance(x, dict | list):
+            raise bad("no features", "x", "an object or a list of numbers", x)
+        if isinstance(x, dict) and not self.schema.sparse:
+            raise bad("features of another form", "x", "a list, as in the first row", x)
+        if y is not None and not (isinstance(y, list) and all(type(m) in (str, int) for m in y)):
+            raise bad("labels of the wrong form", "y", "a list of label names, or null where they are not known", y)
+        if key is not None and type(key) not in (str, int):
             raise bad("an id of the wrong type", "id", "text or a whole number", key)
-        if timestamp is not None and (not isinstance(timestamp, int) or isinstance(timestamp, bool)):
-            raise bad("a time of the wrong type", "ts", "milliseconds as a whole number", timestamp)
-        row = [(self._feature(name), value) for name, value in cells.items()]
+        if timestamp is not None and (type(timestamp) is not int or not 0 <= timestamp < 1 << 63):
+            raise bad("not a time", "ts", "milliseconds since 1970 as a whole number", timestamp)
+        if isinstance(x, list):
+            n = self.schema.n_features
+            if n and len(x) != n and not self.schema.sparse:
+                raise bad("wrong number of values", "x", f"{n} values, as in the first row", len(x))
+            x = {str(i): value for i, value in enumerate(x)}
+        for name, value in x.items():
+            kind = type(value)
+            if kind is float or kind is int:
+                if not abs(value) < TOO_LARGE:
+                    raise bad("too large for single precision", f"x.{name}", "at most 3.4e38", value)
+            elif kind is str and self.schema.sparse:
+                other = x.get(f"{name}={value}")
+                if other is not None:
+                    raise bad("a name that is also that of a text", f"x.{name}={value}", "one of the two", value)
+            elif not (value is None or kind is bool):
+                also = ", text" if self.schema.sparse else ""
+                raise bad("not a value", f"x.{name}", f"a finite number{also}, true, false or null", value)
+        cells: dict[int, float] = {}
+        for name, value in x.items():
+            self._put(name, value, cells)
         labels = None if y is None else [self._label(str(m)) for m in y]
-        self.builder.add(row, labels, key=None if key is None else str(key), timestamp=timestamp)
+        self.builder.add(cells.items(), labels, key=None if key is None else str(key), timestamp=timestamp)
+
+    def _put(self, name: str, value: Any, cells: dict[int, float]) -> None:
+        """A checked value into the row."""
+        if type(value) is str:
+            at = self._feature(f"{name}={value}")
+            known = self._texts.setdefault(name, [])
+            if at not in known:
+                known.append(at)
+            cells[at] = 1.0
+        elif value is None and name in self._texts and self.schema.feature_index(name) is None:
+            cells.update(dict.fromkeys(self._texts[name], math.nan))
+        else:
+            cells[self._feature(name)] = math.nan if value is None else float(value)
 
     def _feature(self, name: str) -> int:
         at = self.schema.feature_index(name)
@@ -85,34 +112,66 @@ class JsonRows:
 
 
 class JsonStream(Stream):
-    """A JSON Lines file; see `JsonRows` for its records. Sparse; features and labels may appear at any row."""
+    """A JSON Lines file; see `JsonRows` for its records. Features and labels may appear at any row.
+
+    The first row that can be read tells the schema: dense where its `x` is a list, else sparse. Every pass begins with
+    an empty schema.
+    """
+
+    grows = True
 
     def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
         super().__init__(batch_size=batch_size, on_error=on_error)
         self.path = path
         self.name = path.name.removesuffix(".gz").rpartition(".")[0]
-        self.schema = Schema(sparse=True, name=self.name)
-        if next(iter(read_chunks(path)), None) is None:
-            raise DataError("the file is empty", source=str(path), expected='one {"x": ..., "y": ...} per line')
+        self._sparse = self._first_is_sparse()
+        self.schema = Schema(sparse=self._sparse, name=self.name)
+
+    def _first_is_sparse(self) -> bool:
+        empty = True
+        with closing(self._records()) as records:
+            for _, record in records:
+                empty = False
+                if isinstance(record, dict) and isinstance(record.get("x"), dict | list):
+                    return isinstance(record["x"], dict)
+        if empty:
+            raise DataError("the file is empty", source=str(self.path), expected='one {"x": ..., "y": ...} per line')
+        return True
+
+    def _records(self) -> Generator[tuple[int, Any], None, None]:
+        """Numbered lines, parsed; where one is no JSON, the error that says so."""
+        with closing(read_chunks(self.path)) as chunks:
+            for first, chunk in chunks:
+                for line, raw in enumerate(chunk.split(b"\n"), first):
+                    if not raw.strip():
+                        continue
+                    try:
+                        yield line, orjson.loads(raw)
+                    except orjson.JSONDecodeError as error:
+                        yield (
+                            line,
+                            DataError(
+                                f"not JSON at column {error.colno}: {error.msg.partition(': line ')[0]}",
+                                source=str(self.path),
+                                line=line,
+                                expected='{"x": {...}, "y": [...]}',
+                                found=shown(raw[:100].decode("utf-8", "replace")),
+                            ),
+                        )
 
     def pieces(self) -> Iterator[Batch]:
-        """The rows, a thousand at a time. The schema starts anew with every pass."""
-        self.schema = Schema(sparse=True, name=self.name)
+        """The rows, a thousand at a time."""
+        self.schema = Schema(sparse=self._sparse, name=self.name)
         rows = JsonRows(self.schema)
-        for first, chunk in read_chunks(self.path):
-            for line, raw in enumerate(chunk.split(b"\n"), first):
-                if not raw.strip():
-                    continue
+        with closing(self._records()) as records:
+            for line, record in records:
                 try:
-                    try:
-                        record = orjson.loads(raw)
-                    except orjson.JSONDecodeError as error:
-                        raise DataError(
-                            f"not JSON: {error}", source=str(self.path), line=line, found=_show(raw[:SHOWN])
-                        ) from None
+                    if isinstance(record, DataError):
+                        raise record
                     rows.add(record, source=str(self.path), line=line)
                 except DataError as error:
                     self.bad_row(error)
+                    continue
                 if len(rows.builder) == PIECE:
                     yield rows.builder.batch()
         if len(rows.builder):
@@ -120,5 +179,7 @@ class JsonStream(Stream):
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    if isinstance(value, str):
+        return shown(value)
+    text = orjson.dumps(value).decode() if isinstance(value, dict | list) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from stream_ml.errors import DataError
+from stream_ml.streams.lines import shown
 
-__all__ = ["number"]
+__all__ = ["TOO_LARGE", "number"]
 
-LARGEST = 3.4028235e38
-"""Largest finite float32."""
+TOO_LARGE = 3.4028235677973366e38
+"""The smallest number that rounds to infinity in single precision."""
 
 
 def number(text: str, *, source: str, line: int, field: str) -> float:
@@ -26,20 +27,20 @@ def number(text: str, *, source: str, line: int, field: str) -> float:
     0.001
     """
     try:
-        value = float(text)
+        # float() would also take underscores and the digits of other scripts
+        value = float(text) if text.isascii() and "_" not in text and len(text) < 10_000 else None
     except ValueError:
+        value = None
+    if value is None:
+        raise DataError("not a number", source=source, line=line, field=field, expected="a number", found=shown(text))
+    if not abs(value) < TOO_LARGE:
+        literal = math.isnan(value) or "inf" in text.lower()
         raise DataError(
-            "not a number", source=source, line=line, field=field, expected="a number", found=repr(text)
-        ) from None
-    if "_" in text:
-        raise DataError("not a number", source=source, line=line, field=field, expected="a number", found=repr(text))
-    if not math.isfinite(value) or abs(value) > LARGEST:
-        raise DataError(
-            "not a finite number",
+            "not a finite number" if literal else "too large for single precision",
             source=source,
             line=line,
             field=field,
-            expected="a finite number in single precision, or ? where it is missing",
-            found=repr(text),
+            expected="a finite number, or ? where it is missing" if literal else "at most 3.4e38",
+            found=shown(text),
         )
     return value

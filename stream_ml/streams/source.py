@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import LEARN, PREDICT, Batch
@@ -35,6 +36,8 @@ class Skipped:
 class Stream(ABC):
     """Batches of one source, in order; every `iter` starts anew.
 
+    A subclass gives `pieces`, sets `schema` and `name`, and where it can tell `n_instances`.
+
     Attributes
     ----------
     schema
@@ -43,6 +46,8 @@ class Stream(ABC):
         For reports.
     n_instances
         Rows, where they are known without reading.
+    grows
+        Whether features and labels may appear while it is read.
     skipped
         Rows left out since the last start.
     """
@@ -50,6 +55,7 @@ class Stream(ABC):
     schema: Schema
     name: str
     n_instances: int | None = None
+    grows: bool = False
 
     def __init__(self, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
         if batch_size < 1:
@@ -58,13 +64,13 @@ class Stream(ABC):
         self.skipped = Skipped()
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of `batch_size` rows, the last one shorter."""
+        """Batches of `batch_size` rows, numbered from 0; shorter at the end and where features or labels appear."""
         self.skipped = Skipped()
         return rebatch(self.pieces(), self.batch_size)
 
     @abstractmethod
     def pieces(self) -> Iterator[Batch]:
-        """The rows in pieces of any size."""
+        """The rows in pieces of any size that does not depend on `batch_size`; their numbers do not matter."""
 
     def bad_row(self, error: DataError) -> None:
         """Raise the error, or count it."""
@@ -94,6 +100,11 @@ class RowBuilder:
         """Rows so far."""
         return len(self.labelled)
 
+    @property
+    def n_cells(self) -> int:
+        """Stored features so far."""
+        return len(self.x_indices)
+
     def add(
         self,
         x: Iterable[tuple[int, float]],
@@ -103,9 +114,9 @@ class RowBuilder:
         timestamp: int | None = None,
     ) -> None:
         """One row: (feature, value) pairs in any order, labels; `y=None`: the labels are not known."""
-        for index, value in sorted(x):
-            self.x_indices.append(index)
-            self.x_values.append(value)
+        cells = sorted(x)
+        self.x_indices += [index for index, _ in cells]
+        self.x_values += [value for _, value in cells]
         self.y_indices += sorted(set(y)) if y is not None else []
         self.labelled.append(y is not None)
         self.x_ends.append(len(self.x_indices))
@@ -135,8 +146,13 @@ class RowBuilder:
         return built
 
 
-def concatenate(batches: list[Batch]) -> Batch:
-    """One batch of the rows of several, in order; all of the same schema.
+def concatenate(batches: Iterable[Batch]) -> Batch:
+    """One batch of the rows of several, in order; numbered as the first one.
+
+    Raises
+    ------
+    ValueError
+        There is none, or their schemas differ.
 
     Examples
     --------
@@ -145,12 +161,17 @@ def concatenate(batches: list[Batch]) -> Batch:
     >>> concatenate([batch.rows(0, 1), batch.rows(1, 3)]).y_indptr.tolist()
     [0, 1, 1, 2]
     """
+    batches = list(batches)
+    if not batches:
+        raise ValueError("no batches to concatenate")
+    if any(b.schema is not batches[0].schema for b in batches):
+        raise ValueError("batches of different schemas cannot be concatenated")
     if len(batches) == 1:
         return batches[0]
 
-    def joined(ends: list[np.ndarray]) -> np.ndarray:
-        shifts = np.cumsum([0] + [e[-1] for e in ends[:-1]])
-        return np.concatenate([[0], *(e[1:] + s for e, s in zip(ends, shifts, strict=True))]).astype(np.int64)
+    def joined(ends: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        sizes = np.concatenate([np.diff(e) for e in ends])
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     has_ids = any(b.ids is not None for b in batches)
     has_times = any(b.timestamps is not None for b in batches)
@@ -175,19 +196,32 @@ def concatenate(batches: list[Batch]) -> Batch:
     )
 
 
-def rebatch(pieces: Iterable[Batch], batch_size: int) -> Iterator[Batch]:
-    """The same rows, numbered from 0, in batches of `batch_size`."""
+def rebatch(pieces: Iterator[Batch], batch_size: int) -> Generator[Batch, None, None]:
+    """The same rows, numbered from 0, in batches of `batch_size`; closing this closes `pieces`.
+
+    A batch ends early where the next piece knows more features or labels: which ones a row comes with depends on the
+    source alone, never on the batch size.
+    """
     waiting: list[Batch] = []
     rows = first = 0
-    for piece in pieces:
-        start = 0
-        while start < len(piece):
-            stop = min(len(piece), start + batch_size - rows)
-            waiting.append(piece.rows(start, stop))
-            rows += stop - start
-            start = stop
-            if rows == batch_size:
-                yield concatenate(waiting).numbered(first)
-                first, rows, waiting = first + rows, 0, []
-    if waiting:
-        yield concatenate(waiting).numbered(first)
+    try:
+        for piece in pieces:
+            start = 0
+            while start < len(piece):
+                known = (piece.n_features, piece.n_labels)
+                if waiting and known != (waiting[-1].n_features, waiting[-1].n_labels):
+                    yield concatenate(waiting).numbered(first)
+                    first, rows, waiting = first + rows, 0, []
+                stop = min(len(piece), start + batch_size - rows)
+                waiting.append(piece.rows(start, stop))
+                rows += stop - start
+                start = stop
+                if rows == batch_size:
+                    yield concatenate(waiting).numbered(first)
+                    first, rows, waiting = first + rows, 0, []
+        if waiting:
+            yield concatenate(waiting).numbered(first)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()

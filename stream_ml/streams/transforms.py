@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.streams.batch import LEARN, PREDICT, Batch
 from stream_ml.streams.schema import Schema
-from stream_ml.streams.source import Skipped, Stream, concatenate
+from stream_ml.streams.source import Skipped, Stream, concatenate, rebatch
 
 __all__ = ["Delayed", "Limited", "Shuffled"]
+
+BLOCK = 1000
 
 
 class _Derived(Stream):
@@ -19,7 +24,7 @@ class _Derived(Stream):
     def __init__(self, inner: Stream) -> None:
         self.inner = inner
         super().__init__(batch_size=inner.batch_size, on_error=inner.on_error)
-        self.name = inner.name
+        self.name, self.grows = inner.name, inner.grows
         self.n_instances = inner.n_instances
 
     @property  # the inner stream may start a new schema with every pass
@@ -50,38 +55,46 @@ class Limited(_Derived):
 
     def pieces(self) -> Iterator[Batch]:
         """Rows until there are enough."""
-        left = self.n
-        for piece in self.inner.pieces():
-            yield piece.rows(0, min(left, len(piece)))
-            left -= min(left, len(piece))
-            if not left:
-                return
+        left, n_features, n_labels = self.n, 0, 0
+        with closing(iter(self.inner.pieces())) as pieces:  # type: ignore[type-var]
+            for piece in pieces:
+                kept = piece if len(piece) <= left else piece.rows(0, left)
+                if kept is not piece and self.grows:
+                    # what only later rows have shown is not known yet
+                    n_features = max(n_features, int(kept.x_indices.max(initial=-1)) + 1)
+                    n_labels = max(n_labels, int(kept.y_indices.max(initial=-1)) + 1)
+                    kept = replace(kept, n_features=n_features, n_labels=n_labels)
+                n_features, n_labels = kept.n_features, kept.n_labels
+                yield kept
+                left -= len(kept)
+                if not left:
+                    return
 
 
 class Shuffled(_Derived):
-    """All rows in a random order that the seed fixes; the whole stream is held in memory."""
+    """All rows in a random order that the seed fixes (numpy's PCG64); the whole stream is held in memory."""
 
     def __init__(self, inner: Stream, seed: int) -> None:
         super().__init__(inner)
-        self.seed = seed
+        self.seed, self.grows = seed, False
 
     def pieces(self) -> Iterator[Batch]:
-        """The rows, a batch at a time."""
+        """The rows, a thousand at a time."""
         pieces = list(self.inner.pieces())
         if not pieces:
             return
         whole = concatenate(pieces)
         del pieces
-        order = np.random.default_rng(self.seed).permutation(len(whole))
-        for start in range(0, len(order), self.batch_size):
-            yield whole.take(order[start : start + self.batch_size])
+        order = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(whole))
+        for start in range(0, len(order), BLOCK):
+            yield whole.take(order[start : start + BLOCK])
 
 
 class Delayed(_Derived):
-    """Every row is predicted when it comes, and learned when `delay` more rows have been predicted.
+    """Every row is predicted when it comes, and learned right after `delay` more rows have been predicted.
 
     A row comes twice: to be predicted, with its labels for scoring only, and to be learned. What is left at the end is
-    learned in order.
+    learned in order. Rows whose labels are not known come once.
     """
 
     def __init__(self, inner: Stream, delay: int) -> None:
@@ -94,22 +107,23 @@ class Delayed(_Derived):
     def pieces(self) -> Iterator[Batch]:
         """Predict-only and learn-only rows, interleaved."""
         waiting: Batch | None = None
-        for piece in self.inner.pieces():
-            known = piece if waiting is None else concatenate([waiting, piece])
-            before = 0 if waiting is None else len(waiting)
-            # row r of `known` is predicted, and row r - delay, if it is there, learned right after it
-            predicted = np.arange(before, len(known))
-            learned = predicted - self.delay
-            both = np.stack([predicted, learned], axis=1).ravel()
-            modes = np.tile([PREDICT, LEARN], len(predicted))
-            good = both >= 0
-            yield known.take(both[good], _modes(known, both[good], modes[good]))
-            waiting = known.rows(max(0, len(known) - self.delay), len(known))
+        # blocks no smaller than the delay: copying the rows that wait costs a constant per row
+        with closing(rebatch(self.inner.pieces(), max(BLOCK, self.delay))) as blocks:
+            for block in blocks:
+                known = block if waiting is None else concatenate([waiting, block])
+                before = 0 if waiting is None else len(waiting)
+                # row r of `known` is predicted, and row r - delay, if it is there, learned right after it
+                predicted = np.arange(before, len(known))
+                rows = np.stack([predicted, predicted - self.delay], axis=1).ravel()
+                modes = np.tile(np.array([PREDICT, LEARN], dtype=np.uint8), len(predicted))
+                yield _emitted(known, rows[rows >= 0], modes[rows >= 0])
+                waiting = known.rows(max(0, len(known) - self.delay), len(known))
         if waiting is not None and len(waiting):
             rows = np.arange(len(waiting))
-            yield waiting.take(rows, _modes(waiting, rows, np.full(len(rows), LEARN)))
+            yield _emitted(waiting, rows, np.full(len(rows), LEARN, dtype=np.uint8))
 
 
-def _modes(batch: Batch, rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The wanted modes, as far as the rows allowed them before: what has no labels is not learned."""
-    return (batch.mode[rows] & wanted).astype(np.uint8)
+def _emitted(batch: Batch, rows: NDArray[np.int64], wanted: NDArray[np.uint8]) -> Batch:
+    """The rows in the wanted modes, as far as they had them before: what has no labels is not learned."""
+    modes = batch.mode[rows] & wanted
+    return batch.take(rows[modes > 0], modes[modes > 0])
