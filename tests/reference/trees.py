@@ -56,6 +56,18 @@ def null_merit(n_labels, n_tests, rows, log_inverse_confidence):
     return chi_square / (2 * rows * math.log(2))
 
 
+def tabled_below(n, mean, sd, threshold):
+    """Linear between the exact values at multiples of 1/128 standard deviations, all or nothing past six of them."""
+    if n <= 0 or sd <= 0:
+        return gaussian_below(n, mean, sd, threshold)
+    z = (threshold - mean) / sd
+    if abs(z) >= 6:
+        return n if z > 0 else 0.0
+    low = math.floor(z * 128)
+    below, above = (gaussian_below(n, 0.0, 1.0, step / 128) for step in (low, low + 1))
+    return below + (z * 128 - low) * (above - below)
+
+
 def verdict(main_loss, alternate_loss, rows, comparison_rows):
     if rows <= comparison_rows:
         return 0
@@ -246,7 +258,7 @@ def load_numeric(values, sparse):
 
 def _below(loaded, threshold):
     zeros, n, mean, sd = loaded
-    return gaussian_below(n, mean, sd, threshold) + (zeros if threshold >= 0 else 0)
+    return tabled_below(n, mean, sd, threshold) + (zeros if threshold >= 0 else 0)
 
 
 def send_left(rows, label, feature, threshold, sparse):

@@ -47,6 +47,10 @@ def test_gaussian_below(n, mean, sd, threshold):
     sd = round(sd, 2)
     ours = splits.gaussian_below(n, mean, sd, threshold)
     assert ours == pytest.approx(twin.gaussian_below(n, mean, sd, threshold), rel=1e-9, abs=1e-9)
+    assert splits.tabled_below(n, mean, sd, threshold) == pytest.approx(
+        twin.tabled_below(n, mean, sd, threshold), rel=1e-9, abs=1e-9
+    )
+    assert splits.tabled_below(n, mean, sd, threshold) == pytest.approx(ours, abs=2e-6 * n + 1e-12)
 
 
 @quick
