@@ -13,19 +13,25 @@ from stream_ml.labels.graph import Edges, Graph, linked_groups
 __all__ = ["Cut", "Rules", "cut_all", "cut_cluster", "group_labels"]
 
 SPLIT_LOSS = 0.2
-"""A cut within the size limit may leave no part with more than this share of its excess similarity outside."""
-READY = 0.8
+"""A cut within the size limit may leave no part with more than this share of its excess similarity outside..."""
+OUTLIER_LOSS = 0.02
+"""... unless it loses at most this share of the cluster's similarity, and parts labels with next to no excess."""
+READY = 0.9
 """Labels with enough evidence must hold this share of a set's occurrences before the set is grouped by linkage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What clusters are cut by; see `LabelClusters`. `floor` is the smallest part a cut should make."""
+    """What clusters are cut by; see `LabelClusters`.
+
+    `floor` is the smallest part that a cut should make, `least` the smallest cluster worth one.
+    """
 
     split: str
     delta: float
     tau: float
     floor: int
+    least: int
     max_size: int
 
     def bound(self, n: float) -> float:
@@ -66,7 +72,7 @@ class _Spread:
 def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | None:
     """The cut that the evidence asks for, or None. `labels` are sorted."""
     k = len(labels)
-    if k < 2 * rules.floor or k < 2:
+    if k < rules.least:
         return None
     too_big = k > rules.max_size
     if too_big and rules.split == "similarity":
@@ -92,10 +98,19 @@ def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | 
         sides = _similar_sides(graph, labels, settled, edges, rules.floor)
     parts = [labels[~sides], labels[sides]]
     lost = everything.lost(sides.astype(np.int64))
-    if min(map(len, parts)) < rules.floor or (lost > SPLIT_LOSS and rules.split == "similarity"):
+    outliers = _outliers(everything, sides, rules.tau)
+    if min(map(len, parts)) < rules.floor or (rules.split == "similarity" and lost > SPLIT_LOSS and not outliers):
         return None
     reason = {"d0": spread.d0, "d1": spread.d1, "d2": spread.d2, "avg": spread.avg}
     return Cut(parts, reason | {"eps": eps, "n": spread.n, "lost": lost})
+
+
+def _outliers(edges: Edges, sides: NDArray[np.bool_], tau: float) -> bool:
+    """Whether next to no similarity lies between the sides, be it much or little of what the smaller one has."""
+    across = sides[edges.first] != sides[edges.second]
+    n_across = int(sides.sum()) * int((~sides).sum())
+    little = edges.jaccard[across].sum() <= OUTLIER_LOSS * edges.jaccard.sum()
+    return bool(little and edges.excess[across].sum() < tau / 4 * n_across)
 
 
 def cut_all(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[NDArray[np.int32]]:

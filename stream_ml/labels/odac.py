@@ -24,10 +24,10 @@ MERGE_GAIN = 0.4
 lose, so they do not alternate."""
 MOVE_FACTOR = 2.0
 """A label moves to a cluster it is this many times more similar to than to its own."""
-REGROUP_GAIN = 1.15
+REGROUP_GAIN = 1.08
 """A partition made afresh replaces the present one when it keeps this many times the similarity."""
 TYPICAL_SIZE_LIMIT = 4
-"""Bound on the smallest cluster where that follows the most frequent label-set size."""
+"""Bound on the most frequent label-set size, where the smallest cluster worth a cut follows from it."""
 
 
 class LabelClusters:
@@ -38,13 +38,13 @@ class LabelClusters:
     `eps = sqrt(ln(1/delta) / 2n)`, `n` the fading number of instances with a label of the pair at `d1`, it is split
     when `d1 - d2 > eps or eps < tau`, and `(d1 - d0) |d1 + d0 - 2 avg| > eps`. That says when. How is said by `split`:
 
-    - `similarity` (default): in two by average linkage, if each side keeps 80% of its similarity above chance.
-      A cluster over the size limit falls apart into its average-linkage groups.
+    - `similarity` (default): in two by average linkage, if each side keeps 80% of its similarity above chance, or if
+      the smaller one has next to none. A cluster over the size limit falls apart into its average-linkage groups.
     - `pivot`: each label goes to the nearer label of the farthest pair, as published.
 
     Two clusters merge when 40% of the similarity of one of them is with the other; a label moves when it is twice as
     similar to another cluster; and whenever the evidence has doubled, a partition is made afresh and replaces the
-    present one, where they differ, if it keeps 15% more. Clusters of two have no `d2` and no spread: they split when
+    present one, where they differ, if it keeps 8% more. Clusters of two have no `d2` and no spread: they split when
     the upper bound of their similarity above chance is below `tau`. docs/label-clusters.md has reasons and figures.
 
     Parameters
@@ -58,8 +58,9 @@ class LabelClusters:
     tau
         Below this bound near-equal dissimilarities count as told apart.
     min_size, max_size
-        Bounds on a cluster. `min_size=None` takes the most frequent label-set size (Neves et al. 2025), at most 4.
-        Labels that lack evidence may be more than `max_size` together.
+        Bounds on a cluster. With `min_size=None` any part is allowed, but a cluster is worth a cut only from twice
+        the most frequent label-set size on (after Neves et al. 2025), at most 8. Labels that lack evidence may be more
+        than `max_size` together.
     fading
         Factor on all counts per learned instance.
 
@@ -201,8 +202,10 @@ class LabelClusters:
         return changes.made
 
     def _rules(self) -> Rules:
-        floor = min(TYPICAL_SIZE_LIMIT, self.statistics.typical_size()) if self.min_size is None else self.min_size
-        return Rules(self.split, self.delta, self.tau, min(floor, self.max_size), self.max_size)
+        typical = min(TYPICAL_SIZE_LIMIT, self.statistics.typical_size())
+        floor = 1 if self.min_size is None else min(self.min_size, self.max_size)
+        least = 2 * max(1, typical if self.min_size is None else self.min_size)
+        return Rules(self.split, self.delta, self.tau, floor, min(least, self.max_size + 1), self.max_size)
 
     def _new_id(self) -> int:
         self._next_id += 1
