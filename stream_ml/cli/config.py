@@ -77,6 +77,10 @@ class RunConfig(_Section):
     output: OutputSection = OutputSection()
 
 
+OPTION_NAMES = {"model.name": "model", "output.dir": "out"}
+"""Options that are not called as the last part of their key."""
+
+
 def load_config(
     path: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
@@ -104,7 +108,8 @@ def load_config(
         model = document.data.get("model")
         if key == "model.name" and isinstance(model, dict) and value != model.get("name", ModelSection().name):
             model.pop("parameters", None)
-        _put(document, key, value, f"--{key.rpartition('.')[2].replace('_', '-')}")
+        option = OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
+        _put(document, key, value, f"--{option}")
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()

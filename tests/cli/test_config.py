@@ -184,3 +184,8 @@ def test_any_yaml_is_a_configuration_or_one_line(tmp_path_factory, data):
     except ConfigError as error:
         message = str(error)
     assert "\n" not in message
+
+
+def test_a_wrong_option_is_called_by_its_own_name():
+    with pytest.raises(ConfigError, match=r"^--model: no model is called 'foo'"):
+        load_config(None, {"model.name": "foo"}, [])
