@@ -20,7 +20,7 @@ from stream_ml.streams.source import RowBuilder, Stream
 
 __all__ = ["ArffStream"]
 
-BARE = re.compile(r"[^,%]*")
+BARE, IN_BRACES = re.compile(r"[^,%]*+"), re.compile(r"[^,%}]*+")
 GAP = re.compile(r"[ \t]*")
 INDEX = re.compile(r"[ \t]*([0-9]+)[ \t]+")
 
@@ -90,35 +90,30 @@ class ArffStream(Stream):
 
     def _dense_cells(self, text: str, line: int) -> dict[int, float]:
         """Value of every column."""
-        columns, cells, place = len(self._columns), {}, 0
+        columns, place, behind = len(self._columns), 0, ","
         tokens: list[tuple[str, bool]] = []
-        more = True
-        while more and len(tokens) <= columns:
-            token, is_quoted, place, more = self._token(text, place, len(text), len(tokens), line)
+        while behind and len(tokens) <= columns:
+            token, is_quoted, place, behind = self._token(text, place, BARE, len(tokens), line)
             tokens.append((token, is_quoted))
         if len(tokens) == 1 and columns > 1 and not tokens[0][1]:  # WEKA takes white space for commas
             tokens = [(token, False) for token in tokens[0][0].split(None, columns)]
         if len(tokens) > columns and tokens[columns][0].startswith("{"):
             raise self._error(line, "a row with a weight, which is not supported", found=shown(tokens[columns][0]))
         if len(tokens) != columns:
-            found = f"more, the next one {shown(tokens[columns][0])}" if len(tokens) > columns else str(len(tokens))
-            if more or len(tokens) > columns:
-                found = f"{columns + 1} or more"
+            found = str(len(tokens)) if len(tokens) < columns else f"{columns + 1} or more"
             raise self._error(line, "wrong number of values", expected=f"{columns} values", found=found)
-        for column, (token, is_quoted) in enumerate(tokens):
-            cells[column] = self._value(column, token, is_quoted, line)
-        return cells
+        return {column: self._value(column, *token, line) for column, token in enumerate(tokens)}
 
     def _sparse_cells(self, text: str, line: int) -> dict[int, float]:
         """Values of the columns that the row names."""
         cells: dict[int, float] = {}
-        place, end = 1, self._closing_brace(text, line)
-        place = GAP.match(text, place, end).end()  # type: ignore[union-attr]
-        more = place < end
+        place = GAP.match(text, 1).end()  # type: ignore[union-attr]
+        more = text[place : place + 1] != "}"
+        place += not more
         while more:
-            match = INDEX.match(text, place, end)
+            match = INDEX.match(text, place)
             if match is None:
-                raise self._error(line, "not a sparse entry", expected="INDEX VALUE", found=shown(text[place:end]))
+                raise self._error(line, "not a sparse entry", expected="INDEX VALUE", found=shown(text[place:]))
             digits = match.group(1)
             column = int(digits) if len(digits) < 10 else len(self._columns)
             if column >= len(self._columns):
@@ -126,51 +121,39 @@ class ArffStream(Stream):
                 raise self._error(line, "index out of range", field=digits, expected=f"0 to {limit}", found=digits[:20])
             if column in cells:
                 raise self._error(line, "an index twice", field=self._columns[column].name, found=digits)
-            token, is_quoted, place, more = self._token(text, match.end(), end, column, line)
+            token, is_quoted, place, behind = self._token(text, match.end(), IN_BRACES, column, line)
             cells[column] = self._value(column, token, is_quoted, line)
+            if behind not in {",", "}"}:
+                raise self._error(
+                    line, "a sparse row that is not closed", expected="'}' at its end", found=shown(text[-20:])
+                )
+            more = behind == ","
+        rest = text[place:].lstrip(" \t")
+        if rest.startswith(",") and rest[1:].lstrip(" \t").startswith("{"):
+            raise self._error(line, "a row with a weight, which is not supported", found=shown(rest[1:]))
+        if rest and not rest.startswith("%"):
+            raise self._error(line, "text behind a row", expected="the end of the line", found=shown(rest))
         return cells
 
-    def _closing_brace(self, text: str, line: int) -> int:
-        """Where the row's brace closes."""
-        place = 1
-        while place < len(text) and text[place] != "}":
-            if text[place] in "'\"":
-                found = quoted(text, place)
-                if found is None:
-                    raise self._error(line, "a quote that is not closed", found=shown(text[place:]))
-                place = found[1]
-            elif text[place] == "%":
-                break
-            else:
-                place = re.compile(r"[^}'\"%]+").match(text, place).end()  # type: ignore[union-attr]
-        if text[place : place + 1] != "}":
-            raise self._error(
-                line, "a sparse row that is not closed", expected="'}' at its end", found=shown(text[-20:])
-            )
-        behind = text[place + 1 :].lstrip(" \t")
-        if behind.startswith(",") and behind[1:].lstrip(" \t").startswith("{"):
-            raise self._error(line, "a row with a weight, which is not supported", found=shown(behind[1:]))
-        if behind and not behind.startswith("%"):
-            raise self._error(line, "text behind a row", expected="the end of the line", found=shown(behind))
-        return place
-
-    def _token(self, text: str, place: int, end: int, column: int, line: int) -> tuple[str, bool, int, bool]:
-        """A value, whether it was quoted, the place behind it and its comma, and whether there was a comma."""
-        place = GAP.match(text, place, end).end()  # type: ignore[union-attr]
-        if place < end and text[place] in "'\"":
+    def _token(
+        self, text: str, place: int, bare: re.Pattern[str], column: int, line: int
+    ) -> tuple[str, bool, int, str]:
+        """A value, whether it was quoted, the place behind it and what ends it, and what ends it: "" for the line."""
+        place = GAP.match(text, place).end()  # type: ignore[union-attr]
+        if text[place : place + 1] in {"'", '"'}:
             found = quoted(text, place)
             name = self._columns[min(column, len(self._columns) - 1)].name
-            if found is None or found[1] > end:
+            if found is None:
                 raise self._error(line, "a quote that is not closed", field=name, found=shown(text[place:]))
             token, is_quoted = found[0], True
-            place = GAP.match(text, found[1], end).end()  # type: ignore[union-attr]
-            if place < end and text[place] not in ",%":
-                raise self._error(line, "text behind a quoted value", field=name, found=shown(text[place:end]))
+            place = GAP.match(text, found[1]).end()  # type: ignore[union-attr]
+            if bare.match(text, place).end() != place:  # type: ignore[union-attr]
+                raise self._error(line, "text behind a quoted value", field=name, found=shown(text[place:]))
         else:
-            stop = BARE.match(text, place, end).end()  # type: ignore[union-attr]
-            token, is_quoted, place = text[place:stop].rstrip(), False, stop
-        more = place < end and text[place] == ","
-        return token, is_quoted, place + 1, more
+            stop = bare.match(text, place).end()  # type: ignore[union-attr]
+            token, is_quoted, place = text[place:stop].rstrip(" \t"), False, stop
+        behind = text[place : place + 1]
+        return token, is_quoted, place + 1, "" if behind == "%" else behind
 
     def _value(self, column: int, token: str, is_quoted: bool, line: int) -> float:
         """The value of a token: a number, a nominal value's position, NaN when missing."""

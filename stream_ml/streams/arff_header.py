@@ -14,8 +14,8 @@ from stream_ml.streams.schema import Feature
 
 __all__ = ["Header", "quoted", "read_header"]
 
-# the loops are unrolled: a long text between quotes takes linear time and no stack
-QUOTED = re.compile(r"""'([^'\\]*(?:\\.[^'\\]*)*)'|"([^"\\]*(?:\\.[^"\\]*)*)\"""")
+# possessive: a long text between quotes takes linear time and no stack
+QUOTED = re.compile(r"""'([^'\\]*+(?:\\.[^'\\]*+)*+)'|"([^"\\]*+(?:\\.[^"\\]*+)*+)\"""")
 BARE = re.compile(r"[^\s,{}'\"%][^\s,{}]*")
 ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
 MEANINGS = {"n": "\n", "r": "\r", "t": "\t"}

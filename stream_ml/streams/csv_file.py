@@ -26,7 +26,7 @@ OTHER = "(other)"
 """The value that stands for all that a nominal column has not shown in the first rows."""
 MISSING = {"", "?", "NA"}
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
-QUOTED = re.compile(rb'"([^"]*(?:""[^"]*)*)"')
+QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
 
 
