@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import streams as twin
 
-from stream_ml.streams import open_stream
-from stream_ml.streams._kernels import parse_number
+from stream_ml.streams import Feature, open_stream
+from stream_ml.streams._kernels import UNUSUAL, line_bounds, parse_number, parse_pair_rows, parse_pairs, parse_row
+from stream_ml.streams.columns import ColumnPlan, new_rows
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
 GAPS = st.sampled_from(["", "", " ", "\t", "  "])
@@ -53,6 +54,9 @@ written = st.one_of(
 @example("1.000000059604644775390625")  # half way between two float32
 @example("1.00000005960464477539062500000001")
 @example("7.038531e-26")
+@example("747734218835830728e-18")  # more than 53 bits, and two roundings would cross the half way
+@example("715148590087890652e-15")
+@example("73503437042236329e-15")
 @example("1e-46")
 @example("1" + "0" * 50)
 @example("0." + "0" * 60 + "1")
@@ -119,6 +123,132 @@ def test_parse_rows_and_match_value_agree_with_their_twins(case):
         y = np.concatenate([b.y_dense() for b in stream])
     expected = twin.parse_rows(lines, columns, positive)
     features = [c for c in range(len(columns)) if c not in positive]
-    wanted = np.array([[np.nan if r[c] is None else r[c] for c in features] for r, _ in expected], dtype=np.float32)
+    wanted = np.array([[np.nan if r[c] is None else r[c] for c in features] for r, _, _ in expected], dtype=np.float32)
     np.testing.assert_array_equal(x, wanted)
-    np.testing.assert_array_equal(y, [[c in chosen for c in positive] for _, chosen in expected])
+    np.testing.assert_array_equal(y, [[c in chosen for c in positive] for _, chosen, _ in expected])
+
+
+def as_bytes(text):
+    return np.frombuffer(text.encode() + b"\n", dtype=np.uint8)
+
+
+@QUICK
+@given(st.text("ab \t\r\n", max_size=12), st.integers(0, 3))
+def test_line_bounds_agrees_with_its_twin(text, before):
+    end, a, b = line_bounds(as_bytes("x" * before + text), before, before + len(text))
+    wanted, first, last = twin.line_bounds(text)
+    assert end - before == wanted
+    assert (a >= b) == (first is None)
+    assert first is None or (a - before, b - before) == (first, last)
+
+
+COLUMNS = [None, ("u", "v", "0"), None, ("0", "1"), ("1", "0"), None]
+POSITIVE = {3: "1", 4: "1", 5: "1"}
+CELLS = st.sampled_from(["0", "1", "1", "0", "2", "-1.5", "u", "v", "?", "?", "", "NA", "x", "1 0"])
+# cells that fit their columns, so that whole rows are often plain
+FITTING = [st.sampled_from([*(values or ("0", "1", "1.0")), "?"]) for values in COLUMNS]
+
+
+@st.composite
+def row_texts(draw, sparse):
+    pick = st.just(draw(st.sampled_from([0, 0, 0, 0.2])))
+    columns = list(range(len(COLUMNS)))
+    if sparse:
+        columns = [c for c in columns if draw(st.booleans())]
+        columns = draw(st.permutations(columns)) if draw(st.integers(0, 5)) == 0 else columns
+        columns += draw(st.sampled_from([[], [], [], [], [6], [5]]))
+    elif draw(st.integers(0, 5)) == 0:
+        columns = columns[: draw(st.integers(1, 5))] + draw(st.sampled_from([[], columns]))
+    all_unknown = draw(st.integers(0, 3)) == 0
+    parts = []
+    for column in columns:
+        wild = draw(pick) > 0 and draw(st.integers(0, 5)) == 0
+        cell = draw(CELLS if wild or column >= len(COLUMNS) else FITTING[column])
+        if column in POSITIVE and not wild:
+            cell = "?" if all_unknown else draw(st.sampled_from(COLUMNS[column] or ("0", "1")))
+        parts.append(draw(GAPS) + (f"{column}{draw(st.sampled_from([' ', ' ', chr(9), '']))}" if sparse else "") + cell)
+    return (draw(GAPS) + ",").join(parts)
+
+
+def check_row(kind, text, separator):
+    sparse, csv = kind == "sparse", kind == "csv"
+    plan = ColumnPlan([Feature(f"c{i}", v) for i, v in enumerate(COLUMNS)], sorted(POSITIVE), source="f")
+    out, coded = new_rows(64), as_bytes(text)
+    n_x, n_y, known, plain = parse_row(
+        coded, 0, len(coded) - 1, sparse, ord(separator), csv, plan.compiled(), len(POSITIVE), out, 0, 0
+    )
+    expected = twin.parse_row(text, COLUMNS, POSITIVE, sparse=sparse, separator=separator, csv=csv)
+    assert plain == (expected is not None)
+    if expected is None:
+        return
+    x, y, labelled = expected
+    assert known == labelled
+    stored = [(c, value) for c, value in x.items() if not sparse or value != 0]
+    assert out.x_indices[:n_x].tolist() == [c for c, _ in stored]
+    wanted = np.array([np.nan if value is None else value for _, value in stored], dtype=np.float32)
+    np.testing.assert_array_equal(out.x_values[:n_x], wanted)
+    if known:
+        assert out.y_indices[:n_y].tolist() == [c - 3 for c in sorted(y)]
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(st.sampled_from(["dense", "sparse", "csv"]), st.data())
+def test_parse_row_agrees_with_its_twin(kind, data):
+    separator = data.draw(st.sampled_from(";,")) if kind == "csv" else ","
+    text = data.draw(row_texts(kind == "sparse")).strip(" \t").replace(",", separator)
+    check_row(kind, text, separator)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (kind, text)
+        for kind in ("dense", "csv")
+        for text in (",u,1,0,0,1", "1,,1,0,0,1", "1,u,1,,,", "1,u,1,,0,1", "1,NA,1,0,0,1")
+    ]
+    + [("sparse", "0 ,3 1"), ("sparse", "0"), ("sparse", ""), ("sparse", "1 v,"), ("dense", "1,u,1,0,0,1,")],
+)
+def test_parse_row_and_empty_cells(kind, text):
+    check_row(kind, text, ",")
+
+
+LABELS = st.lists(st.sampled_from(["0", "1", "2", "3", "4", "01", "a", ""]), max_size=3).map(",".join)
+GOOD_LABELS = st.lists(st.sampled_from("0123"), max_size=3, unique=True).map(",".join)
+PAIRS = st.lists(
+    st.sampled_from(["0:1", "1:-2.5", "2:x", "3:1e1", "4:0", "5:1", "9:1", "02:1", "7", "6:", ":1"]), max_size=4
+)
+GOOD_PAIRS = st.lists(st.sampled_from(["0:1", "1:-2.5", "3:1e1", "4:0", "5:.5"]), max_size=4, unique=True).map(sorted)
+PAIR_LINES = st.builds(
+    lambda before, labels, gap, pairs, after: before + labels + (gap if labels else "") + gap.join(pairs) + after,
+    st.sampled_from(["", "", " "]),
+    GOOD_LABELS | LABELS,
+    st.sampled_from([" ", "\t", "  "]),
+    GOOD_PAIRS | GOOD_PAIRS | PAIRS,
+    st.sampled_from(["", "", " ", "\r"]),
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(PAIR_LINES.map(lambda line: line.rstrip(" \t\r")))
+def test_parse_pairs_agrees_with_its_twin(text):
+    out, coded = new_rows(64), as_bytes(text)
+    n_x, n_y, plain = parse_pairs(coded, 0, len(coded) - 1, 7, 4, out, 0, 0)
+    expected = twin.parse_pairs(text, 7, 4)
+    assert plain == (expected is not None)
+    if expected is not None:
+        pairs = zip(out.x_indices[:n_x].tolist(), out.x_values[:n_x].tolist(), strict=True)
+        assert (list(pairs), out.y_indices[:n_y].tolist()) == expected
+
+
+@QUICK
+@given(st.lists(PAIR_LINES | st.sampled_from(["", "1 2:3"]), min_size=1, max_size=8), st.integers(0, 4))
+def test_parse_pair_rows_agrees_with_its_twin(lines, blanks):
+    out, coded = new_rows(256), as_bytes("\n".join(lines))
+    _, n_rows, n_lines, why = parse_pair_rows(coded, 0, len(coded), blanks, 7, 4, out)
+    expected, read = twin.parse_pair_rows(lines, blanks, 7, 4)
+    assert (n_rows, n_lines, why) == (len(expected), read, UNUSUAL if read < len(lines) else 0)
+    ends = np.cumsum([len(x) for x, _ in expected]), np.cumsum([len(y) for _, y in expected])
+    assert out.x_ends[:n_rows].tolist() == ends[0].tolist()
+    assert out.y_ends[:n_rows].tolist() == ends[1].tolist()
+    assert out.x_indices[: sum(len(x) for x, _ in expected)].tolist() == [i for x, _ in expected for i, _ in x]
+    assert out.y_indices[: sum(len(y) for _, y in expected)].tolist() == [m for _, y in expected for m in y]
