@@ -26,6 +26,7 @@ __all__ = [
 
 POWERS = np.array([float(f"1e{k}") for k in range(71)])
 NEWLINE, RETURN, SPACE, TAB, COMMA, OPEN, CLOSE, COLON = 10, 13, 32, 9, 44, 123, 125, 58
+SINGLE, DOUBLE, BACKSLASH = 39, 34, 92
 MINUS, PLUS, POINT, QUESTION, PERCENT = 45, 43, 46, 63, 37
 UNUSUAL, MORE_ROOM = 1, 2
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in single precision
@@ -151,8 +152,8 @@ def line_bounds(text, start, stop):
 def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y):
     """Parse the row in `text[a:b]` into `rows` from `n_x`, `n_y` on.
 
-    `?`, in CSV also nothing and NA, is a missing value. Returns the new `n_x`, `n_y`, whether the labels are known, and
-    whether the row is plain.
+    `?`, in CSV also nothing and NA, is a missing value; simple values may be quoted. Returns the new `n_x`, `n_y`,
+    whether the labels are known, and whether the row is plain.
     """
     # arrays taken out of the tuples once: every access through a tuple in a loop costs reference counting
     targets, positive, absent_positive = columns.targets, columns.positive, columns.inverted
@@ -162,7 +163,7 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
     column, k, inverted, unknown = np.int64(-1), a, 0, 0
     more = not sparse or a < b
     while more:
-        start = k
+        start = token = k
         while k < b and text[k] != separator:
             k += 1
         stop = k
@@ -191,13 +192,23 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
                 y_indices[n_y] = -1 - targets[absent_positive[inverted]]
                 n_y += 1
             inverted += 1
+        mark = text[start] if stop - start > 1 and text[start] == text[stop - 1] else 0
+        quoted = mark == DOUBLE or (mark == SINGLE and not csv)
+        if quoted:
+            if csv and (start != token or stop != k - 1):
+                return n_x, n_y, False, False
+            start, stop = start + 1, stop - 1
+            for inner in range(start, stop):
+                if text[inner] == mark or text[inner] == BACKSLASH:
+                    return n_x, n_y, False, False
         size = stop - start
-        if size == 0:
-            value, plain = math.nan, csv
-        elif (size == 1 and text[start] == QUESTION) or (
-            csv and size == 2 and text[start] == 78 and text[start + 1] == 65  # NA
-        ):
+        missing = (size == 1 and text[start] == QUESTION) or (
+            csv and (size == 0 or (size == 2 and text[start] == 78 and text[start + 1] == 65))  # NA
+        )
+        if missing and not quoted:
             value, plain = math.nan, True
+        elif missing or size == 0:
+            return n_x, n_y, False, False
         elif first_value[column + 1] > first_value[column]:
             nominal = match_value(text, start, stop, first_value[column], first_value[column + 1], spans, texts)
             value, plain = float(nominal), nominal >= 0

@@ -53,6 +53,11 @@ def parse_row(text, columns, positive, *, sparse=False, separator=",", csv=False
     for column, cell in cells.items():
         values = columns[column]
         missing = cell == "?" or (csv and cell in ("", "NA"))
+        quoted = re.fullmatch(r"""(["])([^"\\]*)"|(['])([^'\\]*)'""", cell)
+        if quoted and not (csv and quoted.group(3)):
+            cell = quoted.group(2) if quoted.group(1) else quoted.group(4)
+            if cell in ("", "?") or (csv and (cell == "NA" or parts[column] not in text.split(separator))):
+                return None
         value = None if missing else match_value(cell, values) if values else parse_number(cell)
         if not missing and (value is None or (values and value < 0)):
             return None

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_ml.errors import DataError, LabelSpecError
-from stream_ml.streams import LEARN, PREDICT, concatenate, lines, open_stream
+from stream_ml.streams import LEARN, PREDICT, Feature, concatenate, lines, open_stream
 from stream_ml.streams.csv_file import OTHER
 from stream_ml.streams.label_spec import label_columns, meka_count
 
@@ -50,6 +50,7 @@ def rows(stream):
         ("  1 ,\tv , 1\t", ([1, 1], {"l"})),
         ("1,'v',\"1\"", ([1, 1], {"l"})),
         ("'1', v, 1", ([1, 1], {"l"})),
+        ("?,'v','1'", ([None, 1], {"l"})),
         ("?,?,?", ([None, None], None)),
         ("{0 1,1 v,2 1}", ([1, 1], {"l"})),
         ("{ 2 1 , 1 'v',0 1 } % a remark", ([1, 1], {"l"})),
@@ -435,6 +436,20 @@ def test_importing_streams_is_light():
 def test_impossible_options(tmp_path, options):
     with pytest.raises(ValueError, match=r"on_error|at least"):
         read(tmp_path, SAME["x.svm"], "x.svm", **options)
+
+
+def test_kernels_ask_for_room(tmp_path):
+    from stream_ml.streams import _kernels as k
+    from stream_ml.streams.columns import ColumnPlan, new_rows
+
+    data = np.frombuffer(b"1 0:1\n2 1:1\n3 2:1\n", dtype=np.uint8)
+    assert k.parse_pair_rows(data, 0, len(data), 0, 9, 9, new_rows(4)) == (12, 2, 2, k.MORE_ROOM)
+    plan = ColumnPlan([Feature("a"), Feature("l")], [1], source="x")
+    data = np.frombuffer(b"1,0\n2,1\n3,0\n", dtype=np.uint8)
+    result = k.parse_rows(data, 0, len(data), False, ord(","), False, plan.compiled(), 1, new_rows(3))
+    assert result == (8, 2, 2, k.MORE_ROOM)
+    stream = read(tmp_path, "a,l\n" + "1,0\n2,1\n" * 40_000, "x.csv", labels="l")  # more than fits at once
+    assert sum(len(b) for b in stream) == 80_000
 
 
 def test_shuffle_is_that_of_numpy(tmp_path):

@@ -144,9 +144,13 @@ def test_line_bounds_agrees_with_its_twin(text, before):
 
 COLUMNS = [None, ("u", "v", "0"), None, ("0", "1"), ("1", "0"), None]
 POSITIVE = {3: "1", 4: "1", 5: "1"}
-CELLS = st.sampled_from(["0", "1", "1", "0", "2", "-1.5", "u", "v", "?", "?", "", "NA", "x", "1 0"])
+CELLS = st.sampled_from(["0", "1", "1", "0", "2", "-1.5", "u", "v", "?", "?", "", "NA", "x", "1 0", "'u'", '"v"', "'0'",
+                         '"1"', "'?'", '""', '"NA"', "'u\\'", '"u""v"', "'u", '" 1"'])  # fmt: skip
 # cells that fit their columns, so that whole rows are often plain
-FITTING = [st.sampled_from([*(values or ("0", "1", "1.0")), "?"]) for values in COLUMNS]
+FITTING = [
+    st.sampled_from(["?", *(mark + v + mark for v in values or ("0", "1", "1.0") for mark in ("", "", "'", '"'))])
+    for values in COLUMNS
+]
 
 
 @st.composite
