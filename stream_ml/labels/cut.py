@@ -68,6 +68,11 @@ class _Spread:
     n: float
     pivots: tuple[int, int]
 
+    @property
+    def extent(self) -> float:
+        """ODAC's measure that the cluster is more than one."""
+        return (self.d1 - self.d0) * abs(self.d1 + self.d0 - 2.0 * self.avg)
+
 
 def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | None:
     """The cut that the evidence asks for, or None. `labels` are sorted."""
@@ -87,22 +92,33 @@ def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | 
     if k == 2:
         asked = float(edges.excess.sum()) + eps < rules.tau
     else:
-        told_apart = spread.d1 - spread.d2 > eps or eps < rules.tau
-        spread_out = (spread.d1 - spread.d0) * abs(spread.d1 + spread.d0 - 2.0 * spread.avg) > eps
-        asked = (told_apart and spread_out) or (too_big and eps < rules.tau)
-    if not asked:
+        asked = spread.d1 - spread.d2 > eps or eps < rules.tau
+    if not asked or (rules.split == "pivot" and 2 < k <= rules.max_size and spread.extent <= eps):
         return None
     if rules.split == "pivot":
         sides = _pivot_sides(graph, labels, settled, edges, spread.pivots)
     else:
-        sides = _similar_sides(graph, labels, settled, edges, rules.floor)
+        sides = _similar_sides(graph, labels, settled, everything, edges, rules.floor)
     parts = [labels[~sides], labels[sides]]
     lost = everything.lost(sides.astype(np.int64))
-    outliers = _outliers(everything, sides, rules.tau)
-    if min(map(len, parts)) < rules.floor or (rules.split == "similarity" and lost > SPLIT_LOSS and not outliers):
+    gap = _gap(edges, sides[settled])
+    if min(map(len, parts)) < rules.floor:
         return None
-    reason = {"d0": spread.d0, "d1": spread.d1, "d2": spread.d2, "avg": spread.avg}
+    if rules.split == "similarity" and k > 2:
+        kept = lost <= SPLIT_LOSS or _outliers(everything, sides, rules.tau)
+        if not kept or max(spread.extent, gap) <= eps:
+            return None
+    reason = {"d0": spread.d0, "d1": spread.d1, "d2": spread.d2, "avg": spread.avg, "gap": gap}
     return Cut(parts, reason | {"eps": eps, "n": spread.n, "lost": lost})
+
+
+def _gap(edges: Edges, sides: NDArray[np.bool_]) -> float:
+    """How much more similar labels are on average that are on one side than those that are not."""
+    across = sides[edges.first] != sides[edges.second]
+    n_across = int(sides.sum()) * int((~sides).sum())
+    n_inside = len(sides) * (len(sides) - 1) // 2 - n_across
+    inside = float(edges.jaccard[~across].sum()) / n_inside if n_inside else 0.0
+    return inside - float(edges.jaccard[across].sum()) / n_across if n_across else 0.0
 
 
 def _outliers(edges: Edges, sides: NDArray[np.bool_], tau: float) -> bool:
@@ -177,25 +193,24 @@ def _pivot_sides(
 
 
 def _similar_sides(
-    graph: Graph, labels: NDArray[np.int32], settled: NDArray[np.int64], edges: Edges, floor: int
+    graph: Graph, labels: NDArray[np.int32], settled: NDArray[np.int64], everything: Edges, edges: Edges, floor: int
 ) -> NDArray[np.bool_]:
     """Two sides that keep similarity: average-linkage groups, dealt out to the side they are more similar to."""
     k = len(labels)
     units = _units(settled, edges.groups(len(settled), k - floor))
-    rest = np.setdiff1d(np.arange(k), settled)
-    units += [rest[[i]] for i in np.argsort(-graph.counts[labels[rest]], kind="stable").tolist()]
-    slot_of = np.full(len(graph.counts), -1, dtype=np.int64)
-    side, filled = np.zeros(k, dtype=np.int64), [0, 0]
+    if len(settled) < k:
+        rest = np.setdiff1d(np.arange(k), settled)
+        units += [rest[[i]] for i in np.argsort(-graph.counts[labels[rest]], kind="stable").tolist()]
+    excess = np.zeros((k, k))
+    excess[everything.first, everything.second] = excess[everything.second, everything.first] = everything.excess
+    side, filled = np.full(k, -1), [0, 0]
     for n, unit in enumerate(units):
-        pull = sum((graph.pulls(int(label), slot_of, 2) for label in labels[unit]), np.zeros(2))
-        to = int(n > 0) if n < 2 and pull[0] == 0 else int(np.argmax(pull))
-        if n > 1 and pull[0] == pull[1]:
-            to = int(filled[1] < filled[0])
+        pull = [float(excess[unit][:, side == s].sum()) for s in (0, 1)]
+        to = int(pull[1] > pull[0] or (pull[1] == pull[0] and filled[1] < filled[0])) if n else 0
         if filled[to] + len(unit) > k - floor:
             to = 1 - to
         filled[to] += len(unit)
         side[unit] = to
-        slot_of[labels[unit]] = to
     return side == 1
 
 

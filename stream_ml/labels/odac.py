@@ -25,7 +25,11 @@ lose, so they do not alternate."""
 MOVE_FACTOR = 2.0
 """A label moves to a cluster it is this many times more similar to than to its own."""
 REGROUP_GAIN = 1.08
-"""A partition made afresh replaces the present one when it keeps this many times the similarity."""
+"""A partition made afresh replaces the present one when it keeps this many times the excess similarity..."""
+REGROUP_LEAST = 0.005
+"""... beyond what random clusters of these sizes keep, and gains this share of all similarity: more than noise."""
+RETEST = 0.1
+"""A cluster that was not cut is tested again when this share of the evidence is new."""
 TYPICAL_SIZE_LIMIT = 4
 """Bound on the most frequent label-set size, where the smallest cluster worth a cut follows from it."""
 
@@ -105,6 +109,7 @@ class LabelClusters:
         self.history: deque[Change] = deque(maxlen=64)
         self._next_id = 0
         self._regroup_at = 0
+        self._test_at: dict[int, int] = {}
         if n_labels:
             self.grow(n_labels)
 
@@ -144,6 +149,7 @@ class LabelClusters:
         self.cluster_of = np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int32)])
         self.statistics.grow(n_labels)
         self.tree.replace(before, list(after))
+        self._test_at.pop(home, None)
         change = Change("join", instance, before, after)
         self.history.append(change)
         return [change]
@@ -163,6 +169,7 @@ class LabelClusters:
         """Keep only the share `keep` of the evidence, so that the partition follows what comes now."""
         self.statistics.scale(keep)
         self._regroup_at = 0
+        self._test_at.clear()
 
     def dependence_loss(
         self,
@@ -212,12 +219,17 @@ class LabelClusters:
         return self._next_id - 1
 
     def _split(self, changes: _Changes, rules: Rules) -> None:
-        """Cut what is to be cut, and the parts in turn."""
-        todo = list(self.partition.items())
+        """Cut what is to be cut, and the parts in turn.
+
+        What was not cut is tested again when it changed, or a tenth of the evidence is new.
+        """
+        todo = [item for item in self.partition.items() if self._test_at.get(item[0], 0) <= changes.instance]
         while todo:
             cluster, labels = todo.pop(0)
             cut = cut_cluster(changes.graph, labels, rules)
-            if cut is not None:
+            if cut is None:
+                self._test_at[cluster] = changes.instance + int(RETEST * changes.graph.total)
+            else:
                 after = {self._new_id(): part for part in cut.parts}
                 changes.make("split", {cluster: labels}, after, cut.reason)
                 todo += after.items()
@@ -302,12 +314,12 @@ class LabelClusters:
         slot_of = np.full(self.n_labels, -1, dtype=np.int64)
         for s, group in enumerate(groups):
             slot_of[group] = s
-        present = np.unique(self.cluster_of, return_inverse=True)[1]
+        present = np.unique(self.cluster_of, return_inverse=True)[1].astype(np.int64)
         present[slot_of < 0] = -1
-        settled = np.where(slot_of < 0, -1, 0)
-        total = _inside(graph, graph.excess, settled)
-        now, then = (_inside(graph, graph.excess, slots) / max(total, 1e-12) for slots in (present, slot_of))
-        if then <= REGROUP_GAIN * now:
+        total = _inside(graph, graph.excess, np.where(slot_of < 0, -1, 0))
+        now, then = (_beyond_random(graph, slots, total) for slots in (present, slot_of))
+        enough = (then - now) * total > REGROUP_LEAST * graph.jaccard.sum() / 2
+        if then <= REGROUP_GAIN * now or not enough:
             return
         old = list(self.partition.values())
         for labels in old:
@@ -332,6 +344,7 @@ class LabelClusters:
         state |= {f"tree.{name}": a for name, a in self.tree.state_dict().items()}
         state["cluster_of"] = self.cluster_of
         state["next_id"] = np.array([self._next_id, self._regroup_at], dtype=np.int64)
+        state["test_at"] = np.array(sorted(self._test_at.items()), dtype=np.int64).reshape(-1, 2)
         history = orjson.dumps([change.to_dict() for change in self.history], option=orjson.OPT_NON_STR_KEYS)
         state["history"] = np.frombuffer(history, dtype=np.uint8)
         return state
@@ -342,6 +355,7 @@ class LabelClusters:
         self.tree.load_state_dict({n[5:]: a for n, a in state.items() if n.startswith("tree.")})
         self.cluster_of = np.array(state["cluster_of"], dtype=np.int32)
         self._next_id, self._regroup_at = state["next_id"].tolist()
+        self._test_at = dict(state["test_at"].tolist())
         changes = orjson.loads(state["history"].tobytes())
         self.history = deque(map(Change.from_dict, changes), maxlen=self.history.maxlen)
 
@@ -351,11 +365,21 @@ def _inside(graph: Graph, weight: NDArray[np.float64], slot_of: NDArray[np.int64
     return float(graph.weight_inside(weight, slot_of, int(slot_of.max()) + 1).sum())
 
 
+def _beyond_random(graph: Graph, slot_of: NDArray[np.int64], total: float) -> float:
+    """Share of the excess `total` that is kept, less what random clusters of these sizes would keep (-1 left out).
+
+    Without the latter, fewer and larger clusters would always be better.
+    """
+    size = np.bincount(slot_of[slot_of >= 0])
+    n = int(size.sum())
+    return _inside(graph, graph.excess, slot_of) / max(total, 1e-12) - float((size * (size - 1)).sum()) / (n * (n - 1))
+
+
 def _kept(graph: Graph, weight: NDArray[np.float64], cluster_of: NDArray[np.int32]) -> float:
     """Share of the weight of all pairs that lies inside clusters; 1 when there is none."""
     slot_of = np.unique(cluster_of, return_inverse=True)[1]
     total = float(weight.sum()) / 2
-    return _inside(graph, weight, slot_of) / total if total > 0 else 1.0
+    return min(1.0, _inside(graph, weight, slot_of) / total) if total > 0 else 1.0
 
 
 class _Changes:
@@ -385,6 +409,8 @@ class _Changes:
         if self._total:
             gained = self._inside(list(after.values())) - self._inside(list(before.values()))
             self._kept = min(1.0, max(0.0, kept + gained / self._total))
+        for cluster in before:
+            clusters._test_at.pop(cluster, None)
         for cluster, labels in after.items():
             clusters.cluster_of[labels] = cluster
         clusters.tree.replace(before, list(after))
