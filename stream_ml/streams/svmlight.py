@@ -24,6 +24,7 @@ __all__ = ["SvmlightStream"]
 PIECE = 1000
 LARGEST = 1 << 28
 """Indices are below this."""
+WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
 HEADER = re.compile(rb"[ \t]*([0-9]{1,12})[ \t]+([0-9]{1,9})[ \t]+([0-9]{1,9})[ \t]*")
 
 
@@ -33,7 +34,8 @@ class SvmlightStream(Stream):
     Where the first line is three whole numbers (instances, features, labels: the form of the extreme classification
     repository of Bhatia et al.), indices count from 0, are checked against them, and every further line is a row; there
     have to be as many as it says. Otherwise features are named by their indices as they stand, from 0 or from 1, and
-    take columns in the order in which they appear; labels are named by what is written. `qid:n` is left out.
+    take columns in the order in which they appear; labels are named by what is written and take theirs likewise, the
+    numbers of one row in order of size. `qid:n` is left out.
 
     Raises
     ------
@@ -112,7 +114,7 @@ class SvmlightStream(Stream):
                     found += rows
                     yield self._named(plain_batch(self.schema, out, rows))
                 if why == UNUSUAL:
-                    self._take_row(chunks, builder)
+                    self._take_row(chunks, builder, blank=rows < blanks)
                     if len(builder) == PIECE:
                         found += len(builder)
                         yield builder.batch()
@@ -160,14 +162,14 @@ class SvmlightStream(Stream):
 
     # -- other rows -------------------------------------------------------------------------------------------------
 
-    def _take_row(self, chunks: Chunks, builder: RowBuilder) -> None:
-        """The row in the next line into `builder`, unless it is bad and to be skipped."""
+    def _take_row(self, chunks: Chunks, builder: RowBuilder, *, blank: bool) -> None:
+        """The row in the next line, which may be `blank`, into `builder`, unless it is bad and to be skipped."""
         line = chunks.line
         raw = chunks.take_line()
         try:
             text = decode(raw, source=str(self.path), line=line).partition("#")[0].rstrip()
-            if not text:
-                return  # a comment
+            if not text and (not blank or raw.strip()):
+                return  # a comment, or an empty line that is no row
             x, names = self._parse(text, line)
         except DataError as error:
             self.bad_row(error)
@@ -186,6 +188,8 @@ class SvmlightStream(Stream):
         if words and not text[0].isspace() and ":" not in words[0]:
             names = words.pop(0).split(",")
         self._check_labels(names, line)
+        if all(map(WHOLE.fullmatch, names)):
+            names.sort(key=int)  # as the kernel gives them
         x: dict[int, float] = {}
         limit = self._header[1] if self._header is not None else LARGEST
         for word in words:
