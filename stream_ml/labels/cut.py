@@ -17,7 +17,9 @@ SPLIT_LOSS = 0.2
 OUTLIER_LOSS = 0.02
 """... unless it loses at most this share of the cluster's similarity, and parts labels with next to no excess."""
 READY = 0.9
-"""Labels with enough evidence must hold this share of a set's occurrences before the set is grouped by linkage."""
+"""Labels with enough evidence must hold this share of a set's occurrences before the set is grouped by linkage..."""
+READY_CLUSTERS = 10
+"""... or be enough for this many of the largest clusters: in a long tail most labels never have evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Rules:
         """Whether linkage of these labels would rest on evidence."""
         counts = graph.counts[labels]
         settled = counts[self.settled(counts)]
-        return self.bound(graph.total) < self.tau and len(settled) > 1 and settled.sum() >= READY * counts.sum()
+        many = len(settled) > READY_CLUSTERS * self.max_size or settled.sum() >= READY * counts.sum()
+        return self.bound(graph.total) < self.tau and len(settled) > 1 and bool(many)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,11 @@ def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | 
     k = len(labels)
     if k < rules.least:
         return None
-    too_big = k > rules.max_size
-    if too_big and rules.split == "similarity":
-        return _cut_big(graph, labels, rules)
     settled = np.flatnonzero(rules.settled(graph.counts[labels]))
-    if len(settled) < 2:
+    too_big = k > rules.max_size
+    if too_big and rules.split == "similarity" and (cut := _cut_big(graph, labels, rules)):
+        return cut
+    if not 2 <= len(settled) <= (k if rules.split == "pivot" else rules.max_size):
         return None
     everything = graph.inside(labels)
     edges = everything.among(settled, k)
@@ -197,7 +200,7 @@ def _similar_sides(
 ) -> NDArray[np.bool_]:
     """Two sides that keep similarity: average-linkage groups, dealt out to the side they are more similar to."""
     k = len(labels)
-    units = _units(settled, edges.groups(len(settled), k - floor))
+    units = _units(settled, edges.groups(len(settled), max(1, len(settled) - floor)))
     if len(settled) < k:
         rest = np.setdiff1d(np.arange(k), settled)
         units += [rest[[i]] for i in np.argsort(-graph.counts[labels[rest]], kind="stable").tolist()]
@@ -237,7 +240,8 @@ def group_labels(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[
     loose = [unit for unit in units if len(unit) < max(2, rules.floor)]
     loose.sort(key=lambda unit: (-len(unit), -float(graph.counts[unit].max())))
     n_known = len(loose)
-    loose += [rest[[i]] for i in np.argsort(-graph.counts[rest], kind="stable").tolist()]
+    met, rest = rest[graph.counts[rest] > 0], rest[graph.counts[rest] == 0]
+    loose += [met[[i]] for i in np.argsort(-graph.counts[met], kind="stable").tolist()]
     slot_of = np.full(len(graph.counts), -1, dtype=np.int64)
     for s, part in enumerate(parts):
         slot_of[part[0]] = s
@@ -255,6 +259,7 @@ def group_labels(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[
             strangers[int(n >= n_known)].append(unit)
     done = [np.concatenate(part) for part in parts]
     known, unknown = (np.concatenate([core[:0], *units]) for units in strangers)
+    unknown = np.concatenate([unknown, rest])
     done += np.array_split(known, -(-len(known) // ceiling)) if len(known) >= rules.floor and len(known) else []
     left = unknown if len(known) >= rules.floor else np.concatenate([known, unknown])
     if len(left):

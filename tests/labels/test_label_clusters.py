@@ -329,3 +329,20 @@ def test_no_labels_and_no_instances_change_nothing():
     clusters.grow(3)
     assert clusters.check(400) == []
     assert feed(clusters, np.zeros((400, 3), dtype=bool)) == []
+
+
+def test_the_head_of_a_long_tail_is_clustered():
+    """Thousands of labels of which most are too rare for evidence: the frequent groups are found all the same."""
+    rng = np.random.default_rng(15)
+    group_of = np.arange(3000) // 10
+    popularity = 1.0 / np.arange(1, 301)
+    on = rng.random((6000, 300)) < 0.2 * popularity
+    y = np.zeros((6000, 3000), dtype=bool)
+    rows, groups = on.nonzero()
+    y[rows[:, None], groups[:, None] * 10 + np.arange(10)] = rng.random((len(rows), 10)) < 0.5
+    clusters = LabelClusters(3000)
+    feed(clusters, y)
+    assert_partition(clusters)
+    assert adjusted_rand_score(group_of[:80], clusters.cluster_of[:80]) > 0.9
+    assert clusters.similarity_kept() > 0.7
+    assert clusters.tree.depth <= 1.71 * np.log2(len(clusters.partition)) + 1
