@@ -14,7 +14,7 @@ from stream_ml.streams.arff_header import quoted, read_header
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
-from stream_ml.streams.lines import decode, read_chunks, shown
+from stream_ml.streams.lines import decode, listed, read_chunks, shown
 from stream_ml.streams.schema import Schema
 from stream_ml.streams.source import RowBuilder, Stream
 
@@ -164,13 +164,11 @@ class ArffStream(Stream):
             return self._plan.number(column, token, line)
         value = codes.get(token)
         if value is None:
-            known = list(codes)
-            some = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
             raise self._error(
                 line,
                 "a value that is not declared",
                 field=self._columns[column].name,
-                expected="{" + some[:200] + "}",
+                expected="{" + listed(list(codes)) + "}",
                 found=shown(token),
             )
         return value

@@ -10,6 +10,7 @@ import numpy as np
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.lines import listed
 from stream_ml.streams.numbers import number
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import RowBuilder
@@ -110,13 +111,12 @@ class ColumnPlan:
         positive = [k for k, value in enumerate(values) if value.lower() in POSITIVE]
         negative = [k for k, value in enumerate(values) if value.lower() in NEGATIVE]
         if len(positive) > 1 or len(negative) > 1 or len(positive) + len(negative) != len(values):
-            shown = ",".join(values[:5]) + (",..." if len(values) > 5 else "")
             raise DataError(
                 "a label that is not binary",
                 source=self.source,
                 field=name,
                 expected=ACCEPTED,
-                found="{" + shown + "}",
+                found="{" + listed(values, 5).replace(", ", ",") + "}",
             )
         return float(positive[0]) if positive else -1.0
 

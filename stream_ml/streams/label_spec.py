@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stream_ml.errors import DataError, LabelSpecError
-from stream_ml.streams.lines import shown
+from stream_ml.streams.lines import listed, shown
 
 __all__ = ["HOW_TO", "choose_labels", "label_columns", "meka_count", "mulan_labels", "sibling_xml"]
 
@@ -41,7 +41,7 @@ def choose_labels(spec: str | None, columns: Sequence[str], path: Path, *, relat
             raise LabelSpecError(
                 f"which columns are labels is not said: {looked}",
                 source=source,
-                hint=f"{HOW_TO}; columns: {_some(columns)}",
+                hint=f"{HOW_TO}; columns: {listed(columns, 5)}",
             )
         if abs(n) >= len(columns):
             raise LabelSpecError(
@@ -91,7 +91,7 @@ def label_columns(spec: str, columns: Sequence[str], *, source: str) -> list[int
         chosen = [i for i, name in enumerate(columns) if name.startswith(argument)]
         if not chosen:
             raise LabelSpecError(
-                f"no column begins with {shown(argument)}", source=source, hint=f"columns: {_some(columns)}"
+                f"no column begins with {shown(argument)}", source=source, hint=f"columns: {listed(columns, 5)}"
             )
         return chosen
     if kind == "xml" and argument:
@@ -111,13 +111,9 @@ def _named(names: Sequence[str], columns: Sequence[str], source: str, whence: st
     missing = [name for name in names if name not in where]
     if missing:
         near = difflib.get_close_matches(missing[0][:100], columns, n=1)
-        hint = f"did you mean {shown(near[0])}?" if near else f"{HOW_TO}; columns: {_some(columns)}"
+        hint = f"did you mean {shown(near[0])}?" if near else f"{HOW_TO}; columns: {listed(columns, 5)}"
         raise LabelSpecError(f"no column for label {shown(missing[0])}{whence}", source=source, hint=hint)
     return sorted({where[name] for name in names})
-
-
-def _some(columns: Sequence[str]) -> str:
-    return ", ".join(name[:40] for name in columns[:5]) + (", ..." if len(columns) > 5 else "")
 
 
 def meka_count(relation: str) -> int:

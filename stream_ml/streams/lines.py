@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 from stream_ml.errors import DataError
 
-__all__ = ["MAX_FIELD", "MAX_LINE", "decode", "open_binary", "read_chunks", "shown"]
+__all__ = ["MAX_FIELD", "MAX_LINE", "decode", "listed", "open_binary", "read_chunks", "shown"]
 
 CHUNK = 1 << 20
 MAX_LINE = 64 << 20
@@ -115,6 +115,18 @@ def decode(text: bytes, *, source: str, line: int) -> str:
         if any(c < " " and c not in "\t\r\n" for c in decoded[:10_000]):
             raise DataError("binary data", source=source, line=line, expected="text") from None
         return decoded
+
+
+def listed(values: Sequence[str], most: int = 8) -> str:
+    """The first of some names or values as messages show them: separated by commas, unprintable characters escaped.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c\\t"], 2), listed(["c\\t"])
+    ('a, b, ...', 'c\\\\t')
+    """
+    some = [repr(value if len(value) <= 40 else value[:37] + "...")[1:-1] for value in values[:most]]
+    return ", ".join(some) + (", ..." if len(values) > most else "")
 
 
 def shown(text: str) -> str:
