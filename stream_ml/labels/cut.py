@@ -16,6 +16,8 @@ SPLIT_LOSS = 0.2
 """A cut within the size limit may leave no part with more than this share of its excess similarity outside..."""
 OUTLIER_LOSS = 0.02
 """... unless it loses at most this share of the cluster's similarity, and parts labels with next to no excess."""
+NEXT_TO_NONE = 0.25
+"""An average excess below this share of `tau` is none; half that of a merge, so that the two do not alternate."""
 READY = 0.9
 """Labels with enough evidence must hold this share of a set's occurrences before the set is grouped by linkage..."""
 READY_CLUSTERS = 10
@@ -26,7 +28,7 @@ READY_CLUSTERS = 10
 class Rules:
     """What clusters are cut by; see `LabelClusters`.
 
-    `floor` is the smallest part that a cut should make, `least` the smallest cluster worth one.
+    `floor` is the smallest part that a cut should make, `least` the smallest cluster worth one (but for two labels).
     """
 
     split: str
@@ -80,7 +82,7 @@ class _Spread:
 def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | None:
     """The cut that the evidence asks for, or None. `labels` are sorted."""
     k = len(labels)
-    if k < rules.least:
+    if k < 2 * rules.floor or 2 < k < rules.least:
         return None
     settled = np.flatnonzero(rules.settled(graph.counts[labels]))
     too_big = k > rules.max_size
@@ -93,7 +95,8 @@ def cut_cluster(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> Cut | 
     spread = _spread(graph, labels[settled], edges)
     eps = rules.bound(spread.n)
     if k == 2:
-        asked = float(edges.excess.sum()) + eps < rules.tau
+        similarity = float(edges.excess.sum())
+        asked = similarity + eps < rules.tau and similarity < NEXT_TO_NONE * rules.tau
     else:
         asked = spread.d1 - spread.d2 > eps or eps < rules.tau
     if not asked or (rules.split == "pivot" and 2 < k <= rules.max_size and spread.extent <= eps):
@@ -129,7 +132,7 @@ def _outliers(edges: Edges, sides: NDArray[np.bool_], tau: float) -> bool:
     across = sides[edges.first] != sides[edges.second]
     n_across = int(sides.sum()) * int((~sides).sum())
     little = edges.jaccard[across].sum() <= OUTLIER_LOSS * edges.jaccard.sum()
-    return bool(little and edges.excess[across].sum() < tau / 4 * n_across)
+    return bool(little and edges.excess[across].sum() < NEXT_TO_NONE * tau * n_across)
 
 
 def cut_all(graph: Graph, labels: NDArray[np.int32], rules: Rules) -> list[NDArray[np.int32]]:

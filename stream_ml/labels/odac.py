@@ -22,6 +22,8 @@ __all__ = ["LabelClusters"]
 MERGE_GAIN = 0.4
 """For one of two clusters that merge, this share of its similarity must be with the other: far above what a split may
 lose, so they do not alternate."""
+MERGE_SHARE = 0.5
+"""And the average excess between them must be at least this share of `tau` and the bound."""
 MOVE_FACTOR = 2.0
 """A label moves to a cluster it is this many times more similar to than to its own."""
 REGROUP_GAIN = 1.08
@@ -43,7 +45,9 @@ class LabelClusters:
     when `d1 - d2 > eps or eps < tau`, and `(d1 - d0) |d1 + d0 - 2 avg| > eps`. That says when. How is said by `split`:
 
     - `similarity` (default): in two by average linkage, if each side keeps 80% of its similarity above chance, or if
-      the smaller one has next to none. A cluster over the size limit falls apart into its average-linkage groups.
+      next to none lies between them. The last condition above is also met when labels of one side are more similar
+      than labels of both by more than `eps`: it cannot see two equal halves. A cluster over the size limit falls apart
+      into its average-linkage groups.
     - `pivot`: each label goes to the nearer label of the farthest pair, as published.
 
     Two clusters merge when 40% of the similarity of one of them is with the other; a label moves when it is twice as
@@ -252,7 +256,7 @@ class LabelClusters:
         for i in np.argsort(-average, kind="stable").tolist():
             pair = [int(s) for s in sorted((a[i], partner[a[i]]))]
             eps = rules.bound(min(graph.counts[groups[s]].max() for s in pair))
-            if used & set(pair) or eps > rules.tau or average[i] < (rules.tau + eps) / 2:
+            if used & set(pair) or eps > rules.tau or average[i] < MERGE_SHARE * (rules.tau + eps):
                 continue  # decided already, or too little evidence, or a large share of next to nothing
             used |= set(pair)
             before = {ids[s]: groups[s] for s in pair}

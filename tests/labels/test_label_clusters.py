@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from stream_ml.labels import LabelClusters
+from stream_ml.streams import open_stream
 
+SHARED = Path(__file__).parents[3] / "shared" / "datasets"
 LEARN = np.uint8(2)
 
 
@@ -346,3 +349,20 @@ def test_the_head_of_a_long_tail_is_clustered():
     assert adjusted_rand_score(group_of[:40], clusters.cluster_of[:40]) > 0.9
     assert clusters.similarity_kept() > 0.7
     assert clusters.tree.depth <= 1.71 * np.log2(len(clusters.partition)) + 1
+
+
+@pytest.mark.parametrize(("name", "least"), [("yeast", 0.99), ("enron", 0.62), ("tmc2007", 0.89)])
+def test_similarity_kept_on_real_labels(name, least):
+    """In file order; shuffled orders vary, see docs/label-clusters.md. Pivots keep far less."""
+    path = SHARED / f"{name}.arff.gz"
+    if not path.is_file():
+        pytest.skip(f"needs {name}.arff.gz in the shared datasets, which are not part of the project")
+    y = np.concatenate([batch.y_dense() for batch in open_stream(path)])
+    kept = {}
+    for split in ("similarity", "pivot"):
+        clusters = LabelClusters(y.shape[1], split=split)
+        feed(clusters, y)
+        assert_partition(clusters)
+        kept[split] = clusters.similarity_kept()
+        assert len(clusters.partition) > 1
+    assert kept["similarity"] >= least > kept["pivot"] + 0.2
