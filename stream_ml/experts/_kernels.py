@@ -169,8 +169,8 @@ def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_la
 
     `adaptive` steps per weight by the root of its summed squared gradients (AdaGrad: Duchi, Hazan, Singer, JMLR 2011),
     divided by the row's length; otherwise one step per label, normalised by the squared length of the row and by the
-    root of the label's summed squared errors. Loops run over whole vectors of `LANES` labels; those past `n_labels` have
-    no gradient and stay as they were made.
+    root of the label's summed squared errors. Loops run over whole vectors of `LANES` labels; those past `n_labels`
+    have no gradient and stay as they were made.
     """
     one = np.float32(1.0)
     rate = np.float32(rate)
