@@ -230,7 +230,7 @@ class IHomerClassifier:
         self._pool.grow(self._arities, n_labels)
         self._stacking.grow(n_labels)
         self._events += self._partition.grow_labels(n_labels, companions, self.n_learned)
-        self._watch.follow(self._partition.ids)
+        self._watch.follow(self._partition.ids, changed=False)
 
     # -- structure ------------------------------------------------------------------------------------------------
 
@@ -252,13 +252,14 @@ class IHomerClassifier:
         before = self.clusters if reopened is not None else []
         periods = max(1, self.settings.clusters.n_min // self.settings.period)
         due = self.n_learned // self.settings.period % periods == 0
-        self._events += self._partition.settle(self.n_learned, test=due or reopened is not None)
+        events = self._partition.settle(self.n_learned, test=due or reopened is not None)
+        self._events += events
         if reopened is not None:
             changed = {"before": before, "after": self.clusters}
             self._events.append(
                 Event("restructure", self.n_learned, "global", "", {"drift": reopened.instance}, changed)
             )
-        self._watch.follow(self._partition.ids)
+        self._watch.follow(self._partition.ids, changed=any(e.kind in {"split", "merge", "move"} for e in events))
 
     def _hurry(self, labels: NDArray[np.int32]) -> None:
         """Make the steps of these labels' experts and of their stacking long again; weights stay."""

@@ -23,7 +23,9 @@ class ClusterParameters(_Section):
     n_min: int = Field(200, ge=1, description="Learned instances between two tests of the clusters, in whole periods.")
     delta: float = Field(0.05, gt=0, lt=1, description="One minus the confidence of the Hoeffding bound.")
     tau: float = Field(0.1, gt=0, lt=1, description="Bound below which near-equal dissimilarities count as told apart.")
-    min_size: int | None = Field(None, ge=1, description="Smallest cluster; by default the typical label-set size.")
+    min_size: int | None = Field(
+        None, ge=1, description="Half the size worth cutting; by default the typical label-set size."
+    )
     max_size: int = Field(24, ge=2, description="Largest cluster, once there is evidence to cut by.")
     fading: float = Field(0.9998, gt=0, le=1, description="Fading factor of co-occurrence counts, per instance.")
     reopen_keep: float = Field(0.05, ge=0, le=1, description="Share of the counts kept after a drift of dependence.")

@@ -47,12 +47,13 @@ class LossWatch:
         self.detector_of = {LOSS: 0, DEPENDENCE: 1}
         self.pending: list[Found] = []
 
-    def follow(self, clusters: Sequence[int]) -> None:
+    def follow(self, clusters: Sequence[int], *, changed: bool) -> None:
         """Give every new cluster fresh detectors and free those of clusters that are gone.
 
-        What the dependence loss was under another partition says nothing about this one.
+        What the dependence loss was under another partition says nothing about this one: `changed` tells that it is
+        another, be it with the same ids.
         """
-        if set(clusters) != set(self.detector_of) - {LOSS, DEPENDENCE}:
+        if changed:
             self._reset(self.detector_of[DEPENDENCE])
         alive = {LOSS, DEPENDENCE, *clusters}
         for gone in [c for c in self.detector_of if c not in alive]:
