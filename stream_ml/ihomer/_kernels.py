@@ -15,12 +15,13 @@ def route_labels(y_indptr, y_indices, slot_of, position_of, cursor, indptr, indi
     """Regroup the rows' labels by cluster.
 
     Cluster `s` gets the CSR rows `indptr[s]` (rows + 1,) into the shared `indices`, each label as its position in the
-    cluster, in the order of the row. `cursor` is scratch (clusters,).
+    cluster, in the order of the row. Labels of no cluster (slot -1) are left out. `cursor` is scratch (clusters,).
     """
     n_slots = len(cursor)
     cursor[:] = 0
     for k in range(y_indptr[0], y_indptr[-1]):
-        cursor[slot_of[y_indices[k]]] += 1
+        if slot_of[y_indices[k]] >= 0:
+            cursor[slot_of[y_indices[k]]] += 1
     start = 0
     for slot in range(n_slots):
         size = cursor[slot]
@@ -31,8 +32,9 @@ def route_labels(y_indptr, y_indices, slot_of, position_of, cursor, indptr, indi
         for k in range(y_indptr[row], y_indptr[row + 1]):
             label = y_indices[k]
             slot = slot_of[label]
-            indices[cursor[slot]] = position_of[label]
-            cursor[slot] += 1
+            if slot >= 0:
+                indices[cursor[slot]] = position_of[label]
+                cursor[slot] += 1
         for slot in range(n_slots):
             indptr[slot, row + 1] = cursor[slot]
 
@@ -63,19 +65,20 @@ def cluster_losses(probabilities, y_indptr, y_indices, mode, slot_of, n_labels, 
         for slot in range(n_slots + 1):
             losses[row, slot] = 0.0
         for label in range(n_labels):
-            losses[row, slot_of[label]] += probabilities[row, label]
-        for slot in range(n_slots):
-            losses[row, n_slots] += losses[row, slot]
+            losses[row, n_slots] += probabilities[row, label]
+            if slot_of[label] >= 0:
+                losses[row, slot_of[label]] += probabilities[row, label]
         for slot in range(n_slots + 1):
             shared[slot] = losses[row, slot]
         for k in range(y_indptr[row], y_indptr[row + 1]):
             label = y_indices[k]
             p = float(probabilities[row, label])
             slot = slot_of[label]
-            losses[row, slot] += 1.0 - 2.0 * p
             losses[row, n_slots] += 1.0 - 2.0 * p
-            shared[slot] += 1.0 - p
             shared[n_slots] += 1.0 - p
+            if slot >= 0:
+                losses[row, slot] += 1.0 - 2.0 * p
+                shared[slot] += 1.0 - p
         for slot in range(n_slots + 1):
             losses[row, slot] = max(0.0, losses[row, slot]) / (1.0 + shared[slot])
 

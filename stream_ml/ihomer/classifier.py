@@ -284,7 +284,7 @@ class IHomerClassifier:
     @property
     def clusters(self) -> list[list[int]]:
         """Positions of the labels of each cluster; a partition of the labels met so far."""
-        return [] if self._schema is None else [sorted(x.labels.tolist()) for x in self._partition.learners.values()]
+        return [] if self._schema is None else [x.tolist() for x in self._partition.clusters.partition.values()]
 
     def drain_events(self) -> list[Event]:
         """Events since the last call, oldest first."""

@@ -49,9 +49,9 @@ class Partition:
         return list(self.learners)
 
     def _index(self) -> None:
-        """Tell for every label its cluster's slot and its position there."""
-        n = sum(len(learner.labels) for learner in self.learners.values())
-        self.slot_of, self.position_of = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        """Tell for every label its cluster's slot (-1: its tree does not know it yet) and its position there."""
+        n = self.clusters.n_labels
+        self.slot_of, self.position_of = np.full(n, -1, dtype=np.int64), np.zeros(n, dtype=np.int64)
         for slot, learner in enumerate(self.learners.values()):
             self.slot_of[learner.labels] = slot
             self.position_of[learner.labels] = np.arange(len(learner.labels))
@@ -93,8 +93,26 @@ class Partition:
                 learner.grow_features(arities)
 
     def grow_labels(self, n_labels: int, companions: NDArray[np.int32], instance: int) -> list[Event]:
-        """Let new labels join, near the labels of the instance that brought them; returns the events."""
-        return self._apply(self.clusters.grow(n_labels, companions, instance), instance)
+        """Let new labels join, near the labels of the instance that brought them; returns the events.
+
+        Past the first period their trees learn of them at its next multiple: where new labels keep coming, a tree is
+        not copied for each. Until then the root experts predict them.
+        """
+        changes = self.clusters.grow(n_labels, companions, instance)
+        if instance < self.settings.period:
+            return self._apply(changes, instance)
+        self._index()
+        return [_event(change, instance) for change in changes]
+
+    def _let_in(self) -> None:
+        """Make the labels that wait for it known to their clusters' trees."""
+        if (self.slot_of >= 0).all():
+            return
+        for cluster, labels in self.clusters.partition.items():
+            new = np.setdiff1d(labels, self.learners[cluster].labels).astype(np.int32)
+            self.learners[cluster] = self.learners[cluster].extended(new)
+        self._index()
+        self._share_memory()
 
     # -- structure ------------------------------------------------------------------------------------------------
 
@@ -109,6 +127,7 @@ class Partition:
 
     def settle(self, instance: int, *, test: bool) -> list[Event]:
         """What happened in the trees, then, if they are to be tested, what becomes of the clusters."""
+        self._let_in()
         events = self.tree_events()
         if self.settings.clusters.enabled and test:
             events += self._apply(self.clusters.check(instance), instance)
@@ -126,19 +145,7 @@ class Partition:
             gone = {cluster: self.learners.pop(cluster) for cluster in change.before if cluster in self.learners}
             for cluster, labels in change.after.items():
                 self.learners[cluster] = self._succeed(list(gone.values()), np.asarray(labels, dtype=np.int32))
-            events.append(
-                Event(
-                    kind=change.kind,
-                    instance=instance,
-                    scope="cluster",
-                    where=" ".join(map(str, change.before or change.after)),
-                    reason=dict(change.reason),
-                    changed={
-                        "before": {str(c): np.asarray(x).tolist() for c, x in change.before.items()},
-                        "after": {str(c): np.asarray(x).tolist() for c, x in change.after.items()},
-                    },
-                )
-            )
+            events.append(_event(change, instance))
         if changes:
             self.learners = {c: self.learners[c] for c in sorted(self.learners)}
             self._index()
@@ -195,3 +202,13 @@ class Partition:
             part = {n[len(prefix) :]: a for n, a in state.items() if n.startswith(prefix)}
             self.learners[cluster] = ClusterLearner.from_state(part, self._arities, self.sparse, self.settings)
         self._index()
+
+
+def _event(change: Change, instance: int) -> Event:
+    """A change of the partition as an event; of labels that join, the new ones alone."""
+    before, after = ({str(c): list(labels) for c, labels in x.items()} for x in (change.before, change.after))
+    changed: dict[str, Any] = {"before": before, "after": after}
+    if change.kind == "join":
+        changed = {"joined": {c: sorted(set(labels) - set(before.get(c, ()))) for c, labels in after.items()}}
+    where = " ".join(map(str, change.before or change.after))
+    return Event(change.kind, instance, "cluster", where, dict(change.reason), changed)

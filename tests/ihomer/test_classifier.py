@@ -128,6 +128,32 @@ def test_labels_and_features_may_come_at_any_time():
     assert sorted(label for cluster in model.clusters for label in cluster) == [0, 1]
 
 
+def test_a_new_label_in_every_row(tmp_path):
+    """Label spaces that never stop growing: no copy of a tree per label, and no result depends on batches or stops."""
+    import json
+
+    rows = [{"x": {f"w{i % 9}": 1.0}, "y": [f"a{i % 9}", f"b{i // 2}"]} for i in range(700)]
+    path = tmp_path / "growing.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    expected = run(open_stream(path, batch_size=100))
+    got = run(open_stream(path, batch_size=13))
+    np.testing.assert_array_equal(got[1], expected[1])
+    assert [e.to_dict() for e in got[2]] == [e.to_dict() for e in expected[2]]
+    model = expected[3]
+    assert sorted(label for cluster in model.clusters for label in cluster) == list(range(359))
+    joined = [label for e in expected[2] if e.kind == "join" for new in e.changed["joined"].values() for label in new]
+    assert joined == list(range(359))
+    batches = list(open_stream(path, batch_size=50))
+    first = IHomerClassifier()
+    for batch in batches[:7]:
+        first.test_then_train(batch)
+    revived = IHomerClassifier()
+    revived.load_state_dict(batches[6].schema, first.state_dict())
+    for a, batch in zip(range(350, 700, 50), batches[7:], strict=True):
+        p = revived.test_then_train(batch).probabilities
+        np.testing.assert_array_equal(p, expected[1][a : a + 50, : p.shape[1]])
+
+
 def test_clusters_and_drifts_of_the_embedded_stream():
     """Groups are found; a local drift is seen where it is; a regrouping is followed."""
     stream = default_stream(n_instances=20_000, seed=5)

@@ -18,7 +18,7 @@ quick = settings(deadline=None, derandomize=True, max_examples=60)
 def random_clusters(n_labels, seed):
     rng = np.random.default_rng(seed)
     n_slots = int(rng.integers(1, n_labels + 1))
-    slot_of = rng.permutation(np.concatenate([np.arange(n_slots), rng.integers(0, n_slots, n_labels - n_slots)]))
+    slot_of = rng.permutation(np.concatenate([np.arange(n_slots), rng.integers(-1, n_slots, n_labels - n_slots)]))
     position_of = np.zeros(n_labels, dtype=np.int64)
     for slot in range(n_slots):
         members = rng.permutation(np.flatnonzero(slot_of == slot))
