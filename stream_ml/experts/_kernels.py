@@ -1,4 +1,4 @@
-"""Compiled loops of the root experts: design rows, linear models, naive Bayes, fading prior.
+"""Compiled loops of the root experts: design rows, linear models, naive Bayes, fading prior, recency.
 
 Arrays are feature-major with the labels contiguous (`weights[column, label]`), so that one pass over the non-zeros of a
 row serves every label with vector instructions. Every kernel takes a block of rows and, for each, writes its log-odds
@@ -19,6 +19,7 @@ __all__ = [
     "BayesState",
     "LinearState",
     "PriorState",
+    "RecencyState",
     "ScaleState",
     "StackState",
     "decide_block",
@@ -27,6 +28,7 @@ __all__ = [
     "linear_block",
     "naive_bayes_block",
     "prior_block",
+    "recency_block",
     "stack_block",
 ]
 
@@ -61,6 +63,16 @@ class PriorState(NamedTuple):
 
     counts: NDArray[np.float64]
     weight: NDArray[np.float64]
+
+
+class RecencyState(NamedTuple):
+    """Fading counts of labels by whether the label set learned last had them, and that set."""
+
+    counts: NDArray[np.float64]  # (L,) positive
+    after: NDArray[np.float64]  # (L,) rows after a positive
+    both: NDArray[np.float64]  # (L,) positive after a positive
+    weight: NDArray[np.float64]  # (1,) rows
+    last: NDArray[np.bool_]  # (L,)
 
 
 class StackState(NamedTuple):
@@ -234,6 +246,39 @@ def prior_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
             state.counts[label] *= fading
         for k in range(y_indptr[row], y_indptr[row + 1]):
             state.counts[y_indices[k]] += 1.0
+
+
+@kernel
+def recency_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
+    """Log-odds of each label given whether the label set learned last had it: natural streams are ordered."""
+    for row in range(len(y_indptr) - 1):
+        weight = state.weight[0]
+        for label in range(n_labels):
+            p = (state.counts[label] + 0.1) / (weight + 1.0)
+            if state.last[label]:
+                p = (state.both[label] + p) / (state.after[label] + 1.0)
+            else:
+                p = (state.counts[label] - state.both[label] + p) / (weight - state.after[label] + 1.0)
+            p = min(0.9997, max(0.0003, p))
+            out[row, label] = np.float32(math.log(p / (1.0 - p)))
+        if not mode[row] & LEARN:
+            continue
+        state.weight[0] = weight * fading + 1.0
+        for label in range(n_labels):
+            state.counts[label] *= fading
+            state.after[label] *= fading
+            state.both[label] *= fading
+            if state.last[label]:
+                state.after[label] += 1.0
+        for k in range(y_indptr[row], y_indptr[row + 1]):
+            label = y_indices[k]
+            state.counts[label] += 1.0
+            if state.last[label]:
+                state.both[label] += 1.0
+        for label in range(n_labels):
+            state.last[label] = False
+        for k in range(y_indptr[row], y_indptr[row + 1]):
+            state.last[y_indices[k]] = True
 
 
 @kernel

@@ -15,7 +15,7 @@ from stream_ml.streams.batch import Batch
 
 __all__ = ["ROOT_EXPERTS", "ExpertPool"]
 
-ROOT_EXPERTS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", "prior", "naive_bayes")
+ROOT_EXPERTS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", "prior", "naive_bayes", "recency")
 """Names of the root experts, in the order of their slots."""
 
 LINEAR_RATES = (0.5, 0.3, 6.0, 10.0)
@@ -25,10 +25,12 @@ FIRST_SQUARES = 1.0
 
 
 class ExpertPool:
-    """Linear models, naive Bayes and a fading prior for every label, in one pass over the non-zeros of a row.
+    """Linear models, naive Bayes, fading prior and recency for every label, at a cost of a row's non-zeros.
 
     Four logistic regressions (standardised rows and rows of unit length, each with steps per weight and per label),
-    because no one of them is best on dense, sparse, short and long streams alike; stacking weighs them.
+    because no one of them is best on dense, sparse, short and long streams alike; stacking weighs them. Recency is a
+    label's frequency after label sets that had it, and after those that had not (on streams with temporal dependence:
+    Žliobaitė et al., Machine Learning 2015).
 
     Parameters
     ----------
@@ -45,6 +47,7 @@ class ExpertPool:
         self.linear = [_grow_linear(None, 0, 0, adaptive) for adaptive in ADAPTIVE]
         self.prior = k.PriorState(np.zeros(0), np.zeros(1))
         self.bayes = _grow_bayes(None, 0, 0)
+        self.recency = k.RecencyState(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(1), np.zeros(0, dtype=np.bool_))
         self._buffer = np.zeros(0, dtype=np.float32)
 
     @property
@@ -65,6 +68,8 @@ class ExpertPool:
         ]
         self.prior = k.PriorState(grown(self.prior.counts, (m,)), self.prior.weight)
         self.bayes = _grow_bayes(self.bayes, d, m)
+        kept = self.recency._asdict()
+        self.recency = k.RecencyState(**{n: a if n == "weight" else grown(a, (m,)) for n, a in kept.items()})
         self._buffer = np.zeros(m, dtype=np.float32)
 
     def process(self, block: Batch, logits: NDArray[np.float32]) -> None:
@@ -90,6 +95,8 @@ class ExpertPool:
             logits[:, 5],
         )
 
+        k.recency_block(self.recency, *y, mode, n, self.prior_fading, logits[:, 6])
+
     def forget(self, labels: NDArray[np.int32], keep: float) -> None:
         """After a drift of `labels`: keep the share `keep` of the evidence that slows their learning down.
 
@@ -105,6 +112,7 @@ class ExpertPool:
         usage = {name: sum(a.nbytes for a in s) for name, s in zip(ROOT_EXPERTS, self.linear, strict=False)}
         usage["prior"] = sum(a.nbytes for a in self.prior)
         usage["naive_bayes"] = sum(a.nbytes for a in self.bayes)
+        usage["recency"] = sum(a.nbytes for a in self.recency)
         usage["design"] = self.design.nbytes
         return usage
 
@@ -113,6 +121,7 @@ class ExpertPool:
         state = {f"linear.{i}.{name}": a for i, s in enumerate(self.linear) for name, a in tuple_arrays(s).items()}
         state |= {f"prior.{name}": a for name, a in tuple_arrays(self.prior).items()}
         state |= {f"naive_bayes.{name}": a for name, a in tuple_arrays(self.bayes).items()}
+        state |= {f"recency.{name}": a for name, a in tuple_arrays(self.recency).items()}
         state |= {f"design.{name}": a for name, a in self.design.state_dict().items()}
         state["n_labels"] = np.array([self.n_labels], dtype=np.int64)
         return state
@@ -123,6 +132,7 @@ class ExpertPool:
         self.linear = [load_tuple(k.LinearState, state, f"linear.{i}.") for i in range(len(ADAPTIVE))]
         self.prior = load_tuple(k.PriorState, state, "prior.")
         self.bayes = load_tuple(k.BayesState, state, "naive_bayes.")
+        self.recency = load_tuple(k.RecencyState, state, "recency.")
         self.n_labels = int(state["n_labels"][0])
         self._buffer = np.zeros(len(self.prior.counts), dtype=np.float32)
 

@@ -72,6 +72,13 @@ def test_prior_block(batch):
 
 
 @quick
+@given(small_streams())
+def test_recency_block(batch):
+    expected = twin.recency_block(label_sets(batch), batch.mode, batch.n_labels, 0.999)
+    np.testing.assert_allclose(pool_logits(batch)[:, 6], expected, rtol=1e-5, atol=1e-5)
+
+
+@quick
 @given(small_streams(max_rows=40))
 def test_naive_bayes_block(batch):
     """Also covers `_learn_bayes`, `_presence_odds` and `_refresh_gaussian`."""
@@ -145,10 +152,10 @@ def test_growing_changes_nothing():
     whole = pool_logits(batch)
     pool = ExpertPool(sparse=True)
     pool.grow(schema.arities(2), 3)
-    first = np.zeros((20, 6, 3), dtype=np.float32)
+    first = np.zeros((20, len(ROOT_EXPERTS), 3), dtype=np.float32)
     pool.process(batch.rows(0, 20), first)
     pool.grow(schema.arities(), 3)
-    second = np.zeros((20, 6, 3), dtype=np.float32)
+    second = np.zeros((20, len(ROOT_EXPERTS), 3), dtype=np.float32)
     pool.process(batch.rows(20, 40), second)
     np.testing.assert_array_equal(np.concatenate([first, second]), whole)
 
@@ -167,11 +174,11 @@ def test_forgetting_lengthens_steps():
     for forget in (False, True):
         pool = ExpertPool(sparse=False)
         pool.grow(schema.arities(), 1)
-        out = np.zeros((1000, 6, 1), dtype=np.float32)
+        out = np.zeros((1000, len(ROOT_EXPERTS), 1), dtype=np.float32)
         pool.process(batch.rows(0, 1000), out)
         if forget:
             pool.forget(np.array([0], dtype=np.int32), 0.05)
-        out = np.zeros((200, 6, 1), dtype=np.float32)
+        out = np.zeros((200, len(ROOT_EXPERTS), 1), dtype=np.float32)
         pool.process(batch.rows(1000, 1200), out)
         losses.append(np.mean((out[:, :4, 0] > 0) != y[1000:]))
     assert losses[1] < losses[0] - 0.1

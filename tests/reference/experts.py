@@ -96,6 +96,27 @@ def prior_block(labels, modes, n_labels, fading):
     return result
 
 
+def recency_block(labels, modes, n_labels, fading):
+    past, result = [], []  # learned label sets
+    for positive, mode in zip(labels, modes, strict=True):
+        pairs = list(zip([set(), *past[:-1]], past, strict=True)) if past else []  # (label set before, label set)
+        weigh = [fading ** (len(past) - 1 - i) for i in range(len(past))]
+        row = []
+        for m in range(n_labels):
+            weight = sum(weigh)
+            count = sum(w for w, y in zip(weigh, past, strict=True) if m in y)
+            p = (count + 0.1) / (weight + 1)
+            had = bool(past) and m in past[-1]
+            alike = [(w, m in y) for w, (before, y) in zip(weigh, pairs, strict=True) if (m in before) == had]
+            p = (sum(w for w, hit in alike if hit) + p) / (sum(w for w, _ in alike) + 1)
+            p = min(0.9997, max(0.0003, p))
+            row.append(math.log(p / (1 - p)))
+        result.append(row)
+        if mode & 2:
+            past.append(positive)
+    return result
+
+
 def _presence_odds(past, column, label):
     """`past`: learned (row, positive set) pairs of presence columns."""
     mass = sum(len(row) for row, _ in past)
