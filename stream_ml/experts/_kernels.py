@@ -139,7 +139,7 @@ def design_rows(
             feature = x_indices[k]
             column = offsets[feature]
             if arities[feature] > 2:
-                if int(value) >= arities[feature]:
+                if not 0.0 <= value < arities[feature]:
                     continue
                 column += int(value)
                 value = np.float32(1.0)

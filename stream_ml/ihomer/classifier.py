@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from stream_ml.errors import ConfigError
+from stream_ml.errors import ConfigError, DataError
 from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking, decide
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
@@ -111,15 +111,17 @@ class IHomerClassifier:
             self._start(batch.schema)
         elif batch.schema.sparse != self._pool.design.sparse:
             raise ConfigError("a batch of a sparse schema after one of a dense schema, or the reverse: use a new model")
+        _check(batch)
         batch = _without_scored_labels(batch)
         self._grow_features(batch)
         probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
         indptr = np.zeros(len(batch) + 1, dtype=np.int64)
         chosen: list[NDArray[np.int32]] = []
         start = 0
-        for block in self._blocks(batch):
+        for block, known in self._blocks(batch):
             stop = start + len(block)
             p = self._learn_block(block)
+            p[0, known:] = 0.0  # labels that this row itself brings are not known when it is predicted
             probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
             block_indptr, block_indices = decide(p, block.mode)
             indptr[start + 1 : stop + 1] = indptr[start] + block_indptr[1:]
@@ -138,8 +140,11 @@ class IHomerClassifier:
         """Learn all rows, in order, without predictions."""
         self.test_then_train(batch.with_mode(LEARN))
 
-    def _blocks(self, batch: Batch) -> Iterator[Batch]:
-        """Cut the batch where structure may change, where a new label is first learned, and to bound scratch memory."""
+    def _blocks(self, batch: Batch) -> Iterator[tuple[Batch, int]]:
+        """Cut the batch where structure may change, where a new label is first learned, and to bound scratch memory.
+
+        Each block comes with the number of labels known before its first row.
+        """
         learns = (batch.mode & LEARN) != 0
         highest = np.full(len(batch), -1, dtype=np.int64)
         filled = np.flatnonzero(np.diff(batch.y_indptr))
@@ -150,6 +155,7 @@ class IHomerClassifier:
         learned = np.cumsum(learns)
         start = 0
         while start < len(batch):
+            known = self.n_labels
             if int(highest[start]) >= self.n_labels:
                 row = batch.y_indices[batch.y_indptr[start] : batch.y_indptr[start + 1]]
                 self._grow_labels(int(highest[start]) + 1, row)
@@ -159,7 +165,7 @@ class IHomerClassifier:
             stop = min(stop, int(np.searchsorted(highest, self.n_labels)))
             cells = (len(ROOT_EXPERTS) + LEAF_SLOTS) * max(1, self.n_labels)
             stop = min(stop, start + max(1, BLOCK_CELLS // cells), len(batch))
-            yield batch.rows(start, stop)
+            yield batch.rows(start, stop), known
             start = stop
 
     def _learn_block(self, block: Batch) -> NDArray[np.float32]:
@@ -220,8 +226,15 @@ class IHomerClassifier:
     def _grow_features(self, batch: Batch) -> None:
         """Make room for features that the schema gained; it changes no prediction until they are used."""
         if batch.n_features > len(self._arities) or batch.schema is not self._schema:
+            arities = batch.schema.arities(batch.n_features)
+            both = min(len(arities), len(self._arities))
+            if ((arities[:both] > 0) != (self._arities[:both] > 0)).any():
+                raise DataError(
+                    "a feature was numeric before and is nominal now, or the reverse", hint="use a new model"
+                )
             self._schema = batch.schema
-            self._arities = batch.schema.arities(batch.n_features)
+            if len(arities) > len(self._arities):
+                self._arities = arities
         self._pool.grow(self._arities, self.n_labels)
         self._partition.grow_features(self._arities)
 
@@ -341,3 +354,14 @@ def _without_scored_labels(batch: Batch) -> Batch:
     y_indptr = np.zeros(len(batch) + 1, dtype=np.int64)
     np.cumsum(np.where(learns, sizes, 0), out=y_indptr[1:])
     return replace(batch, y_indptr=y_indptr, y_indices=batch.y_indices[np.repeat(learns, sizes)])
+
+
+def _check(batch: Batch) -> None:
+    """Refuse positions that the schema does not have: compiled loops trust them."""
+    for name, indices, n, limit in (
+        ("feature", batch.x_indices, batch.n_features, batch.schema.n_features),
+        ("label", batch.y_indices, batch.n_labels, batch.schema.n_labels),
+    ):
+        highest = max(n - 1, int(indices.max(initial=-1)))
+        if highest >= limit or int(indices.min(initial=0)) < 0:
+            raise DataError(f"a {name} that the schema lacks", expected=f"0 to {limit - 1}", found=str(highest))

@@ -205,3 +205,6 @@ def naive_bayes_scores(coefs, center, base, table, sparse, missing_cells, indice
             d2 = d * d
             for label in range(n_labels):
                 scores[label] += coefs[cell, label] * d2 + coefs[cell + 1, label] * d + coefs[cell + 2, label]
+    for label in range(n_labels):  # squares of values beyond 1e19 overflow: no opinion
+        if not math.isfinite(scores[label]):
+            scores[label] = 0.0

@@ -154,6 +154,41 @@ def test_a_new_label_in_every_row(tmp_path):
         np.testing.assert_array_equal(p, expected[1][a : a + 50, : p.shape[1]])
 
 
+def test_labels_are_not_known_before_the_row_that_brings_them():
+    """Nothing can be predicted of labels that are all new, and predicting then learning is what the one call does."""
+    from stream_ml.streams import Feature, Schema
+
+    schema = Schema([Feature("a")], [f"l{i}" for i in range(150)])
+    unique = Batch.from_dense(schema, np.random.default_rng(0).normal(size=(150, 1)), np.eye(150))
+    p = IHomerClassifier().test_then_train(unique).probabilities
+    assert not np.triu(p).any()
+    whole = short_stream(300)
+    both, apart = IHomerClassifier(), IHomerClassifier()
+    expected = both.test_then_train(whole).probabilities
+    for i in range(300):
+        np.testing.assert_array_equal(apart.predict(whole.rows(i, i + 1)).probabilities, expected[i : i + 1])
+        apart.learn(whole.rows(i, i + 1))
+
+
+def test_batches_that_do_not_fit_their_schema_are_refused():
+    from stream_ml.errors import DataError
+    from stream_ml.streams import Feature, Schema
+
+    schema = Schema([Feature("a"), Feature("b")], ["p", "q"])
+    for x, y in (((5, 3), (5, 2)), ((5, 2), (5, 3))):
+        with pytest.raises(DataError, match="that the schema lacks"):
+            IHomerClassifier().test_then_train(Batch.from_dense(schema, np.zeros(x), np.ones(y)))
+
+
+def test_huge_values_do_not_poison_the_model():
+    from stream_ml.streams import Feature, Schema
+
+    x = np.random.default_rng(0).normal(size=(3000, 2))
+    batch = Batch.from_dense(Schema([Feature("a"), Feature("b")], ["p"]), x * [1e20, 1], x[:, 1:] > 0)
+    p = IHomerClassifier().test_then_train(batch).probabilities
+    assert ((p[1000:] > 0.5) == (x[1000:, 1:] > 0)).mean() > 0.9
+
+
 def test_clusters_and_drifts_of_the_embedded_stream():
     """Groups are found; a local drift is seen where it is; a regrouping is followed."""
     stream = default_stream(n_instances=20_000, seed=5)
