@@ -35,6 +35,10 @@ __all__ = [
 LEARN = 2
 CLIP = np.float32(8.0)
 STANDARD_CLIP = 5.0
+SANE = np.float32(100.0)
+"""Log-odds beyond this are a fault of the expert that gave them."""
+OUTLIER = 30.0
+"""Deviations beyond which a value counts as one at that distance: rarer than any event worth a scale of its own."""
 LANES = 8
 """Labels per vector instruction: arrays are a multiple of it wide."""
 GROWTH = 1.1
@@ -105,6 +109,37 @@ class BayesState(NamedTuple):
 
 
 @kernel
+def _standardise(scale, column, centred, value):
+    """The value no farther out than `OUTLIER` deviations, and the same in deviations, no farther than `STANDARD_CLIP`.
+
+    One wild value must not stretch the scale of a column: it counts as the farthest value that is still believed.
+    """
+    middle = scale.mean[column] if centred else 0.0
+    if scale.squares[column] > 0.0:
+        deviation = math.sqrt(scale.squares[column] / scale.counts[column])
+        step = min(OUTLIER * deviation, max(-OUTLIER * deviation, value - middle))
+        return middle + step, min(STANDARD_CLIP, max(-STANDARD_CLIP, step / deviation))
+    if centred or value == 0.0:
+        return value, 0.0
+    return value, 1.0 if value > 0.0 else -1.0
+
+
+@kernel
+def _learn_moments(scale, column, centred, value, memory):
+    """Add a value to a column's moments; from `memory` values on, old ones fade."""
+    if scale.counts[column] < memory:
+        scale.counts[column] += 1.0
+    else:
+        scale.squares[column] *= 1.0 - 1.0 / memory
+    if centred:
+        step = value - scale.mean[column]
+        scale.mean[column] += step / scale.counts[column]
+        scale.squares[column] += step * (value - scale.mean[column])
+    else:
+        scale.squares[column] += value * value
+
+
+@kernel
 def design_rows(
     x_indptr,
     x_indices,
@@ -113,6 +148,7 @@ def design_rows(
     arities,
     offsets,
     centred,
+    memory,
     scale,
     d_indptr,
     d_indices,
@@ -125,7 +161,7 @@ def design_rows(
     A nominal feature of more than two values takes one column per value; missing values, and nominal values that came
     after the feature did, are left out. `centred[column]` tells columns that are standardised about their mean
     (dense numeric) from those that are only scaled by their root mean square (sparse, where zero must stay zero).
-    Moments are those of the learned rows before this one.
+    Moments are those of the learned rows before this one, the last `memory` of them at about full weight.
     """
     out = 0
     d_indptr[0] = 0
@@ -133,7 +169,7 @@ def design_rows(
         first = out
         length = 0.0
         for k in range(x_indptr[row], x_indptr[row + 1]):
-            value = x_values[k]
+            value = float(x_values[k])
             if value != value:
                 continue
             feature = x_indices[k]
@@ -142,17 +178,8 @@ def design_rows(
                 if not 0.0 <= value < arities[feature]:
                     continue
                 column += int(value)
-                value = np.float32(1.0)
-            n = scale.counts[column]
-            standard = 0.0
-            if centred[column]:
-                if scale.squares[column] > 0.0:
-                    standard = (value - scale.mean[column]) / math.sqrt(scale.squares[column] / n)
-            elif scale.squares[column] > 0.0:
-                standard = value / math.sqrt(scale.squares[column] / n)
-            elif value != 0.0:
-                standard = 1.0 if value > 0.0 else -1.0
-            standard = min(STANDARD_CLIP, max(-STANDARD_CLIP, standard))
+                value = 1.0
+            value, standard = _standardise(scale, column, centred[column], value)
             length += standard * standard
             d_indices[out] = column
             d_values[out] = value
@@ -165,14 +192,7 @@ def design_rows(
         if mode[row] & LEARN:
             for k in range(first, out):
                 column = d_indices[k]
-                value = float(d_values[k])
-                scale.counts[column] += 1.0
-                if centred[column]:
-                    step = value - scale.mean[column]
-                    scale.mean[column] += step / scale.counts[column]
-                    scale.squares[column] += step * (value - scale.mean[column])
-                else:
-                    scale.squares[column] += value * value
+                _learn_moments(scale, column, centred[column], float(d_values[k]), memory)
 
 
 @kernel
@@ -408,10 +428,15 @@ def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, shared_rate,
     """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
 
     The shared part learns from all labels, so that a rare label starts from what serves the others; the own part learns
-    what is particular. AdaGrad steps. Writes probabilities into `out` (rows, L).
+    what is particular. AdaGrad steps. An expert whose log-odds are no number, or beyond all bounds, abstains: it is set to
+    0 in `logits`. Writes probabilities into `out` (rows, L).
     """
     n_experts = logits.shape[1]
     for row in range(len(mode)):
+        for e in range(n_experts):
+            for label in range(n_labels):
+                if not abs(logits[row, e, label]) <= SANE:
+                    logits[row, e, label] = 0.0
         for label in range(n_labels):
             buffer[label] = state.shared[n_experts] + state.own[n_experts, label]
         for e in range(n_experts):

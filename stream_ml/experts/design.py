@@ -14,6 +14,9 @@ from stream_ml.streams.batch import Batch
 
 __all__ = ["Design", "DesignRows"]
 
+MEMORY = 10_000.0
+"""Learned values of a column after which its moments begin to fade."""
+
 
 class DesignRows(NamedTuple):
     """A block in design columns, CSR: the values raw, standardised, and standardised to unit length."""
@@ -32,8 +35,8 @@ class Design:
     numeric features are centred; those of sparse ones are only scaled, so that zeros stay zeros.
     """
 
-    def __init__(self, *, sparse: bool) -> None:
-        self.sparse = sparse
+    def __init__(self, *, sparse: bool, memory: float = MEMORY) -> None:
+        self.sparse, self.memory = sparse, memory
         self.arities = np.zeros(0, dtype=np.int32)
         self.offsets = np.zeros(0, dtype=np.int64)
         self.centred = np.zeros(0, dtype=np.bool_)
@@ -78,6 +81,7 @@ class Design:
             self.arities,
             self.offsets,
             self.centred,
+            self.memory,
             self.scale,
             *out,
         )
@@ -89,6 +93,6 @@ class Design:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self.__init__(sparse=self.sparse)  # type: ignore[misc]
+        self.__init__(sparse=self.sparse, memory=self.memory)  # type: ignore[misc]
         self.grow(np.asarray(state["arities"], dtype=np.int32))
         self.scale = load_tuple(k.ScaleState, state, "")

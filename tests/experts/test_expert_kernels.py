@@ -19,8 +19,8 @@ TOLERANCE = {"rtol": 2e-3, "atol": 2e-3}
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 
 
-def design(batch):
-    d = Design(sparse=batch.schema.sparse)
+def design(batch, **settings):
+    d = Design(sparse=batch.schema.sparse, **settings)
     d.grow(batch.schema.arities())
     return d, d.rows(batch)
 
@@ -34,11 +34,14 @@ def pool_logits(batch):
 
 
 @quick
-@given(small_streams())
-def test_design_rows(batch):
-    _, rows = design(batch)
+@given(small_streams(), st.integers(2, 100), st.booleans())
+def test_design_rows(batch, memory, wild):
+    if wild:
+        numeric = batch.schema.arities()[batch.x_indices] == 0
+        batch.x_values[numeric & (np.arange(len(numeric)) % 11 == 5)] *= 1e5
+    _, rows = design(batch, memory=memory)
     expected = twin.design_rows(
-        row_lists(batch), batch.mode.tolist(), batch.schema.arities().tolist(), batch.schema.sparse
+        row_lists(batch), batch.mode.tolist(), batch.schema.arities().tolist(), batch.schema.sparse, memory
     )
     flat = [cell for row in expected for cell in row]
     assert rows.indptr.tolist() == np.cumsum([0] + [len(row) for row in expected]).tolist()
@@ -94,10 +97,13 @@ def test_naive_bayes_block(batch):
 def test_stack_block(batch, shared_rate, own_rate):
     logits = pool_logits(batch)
     first = [0.2] * len(ROOT_EXPERTS)
+    logits[::7, 2] = np.nan
+    logits[3::7, 4] = np.inf
+    given_logits = logits.tolist()
     stacking = Stacking(first, shared_rate=shared_rate, own_rate=own_rate)
     stacking.grow(batch.n_labels)
     got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode)
-    expected = twin.stack_block(logits.tolist(), label_sets(batch), batch.mode, first, shared_rate, own_rate)
+    expected = twin.stack_block(given_logits, label_sets(batch), batch.mode, first, shared_rate, own_rate)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -14,7 +14,17 @@ def clip(z, bound=8.0):
     return max(-bound, min(bound, z))
 
 
-def design_rows(rows, modes, arities, sparse):
+def moments(values, centred, memory):
+    """Weighted mean (0 unless centred) and root of the weighted mean square about it; value i came in at 1/min(i, memory)."""
+    weights = []
+    for i in range(1, len(values) + 1):
+        gain = 1.0 / min(i, memory)
+        weights = [w * (1.0 - gain) for w in weights] + [gain]
+    mean = sum(w * v for w, v in zip(weights, values, strict=True)) if centred else 0.0
+    return mean, math.sqrt(sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True)))
+
+
+def design_rows(rows, modes, arities, sparse, memory=10_000.0):
     """`rows`: lists of (feature, value). Returns per row a list of (column, raw, standardised, unit)."""
     start, column_of = 0, []
     for arity in arities:
@@ -32,16 +42,13 @@ def design_rows(rows, modes, arities, sparse):
                 if value >= arity:
                     continue
                 column, value = column + int(value), 1.0
-            past = seen[column]
+            centred = not sparse and arity <= 2
+            mean, deviation = moments(seen[column], centred, memory)
             standard = 0.0
-            if not sparse and arity <= 2:
-                mean = sum(past) / len(past) if past else 0.0
-                variance = sum((v - mean) ** 2 for v in past) / len(past) if past else 0.0
-                if variance > 0:
-                    standard = (value - mean) / math.sqrt(variance)
-            elif any(past):
-                standard = value / math.sqrt(sum(v * v for v in past) / len(past))
-            elif value:
+            if deviation > 1e-9:
+                value = mean + clip(value - mean, 30.0 * deviation)
+                standard = (value - mean) / deviation
+            elif value and not centred:
                 standard = math.copysign(1.0, value)
             cells.append((column, value, clip(standard, 5.0)))
         norm = math.sqrt(sum(s * s for _, _, s in cells)) or 1.0
@@ -212,7 +219,7 @@ def stack_block(logits, labels, modes, first_weights, shared_rate, own_rate, fir
     own_squares = [[first_squares] * n_labels for _ in range(n + 1)]
     result = []
     for row, positive, mode in zip(logits, labels, modes, strict=True):
-        inputs = [*row, [1.0] * n_labels]
+        inputs = [[z if abs(z) <= 100 else 0.0 for z in expert] for expert in row] + [[1.0] * n_labels]
         p = [
             sigmoid(clip(sum((shared[e] + own[e][m]) * inputs[e][m] for e in range(n + 1)), 10.0))
             for m in range(n_labels)
