@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
+from stream_ml.ihomer.state import check_schema, check_settings, from_json_array, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
@@ -24,6 +26,8 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
+EVENTS_KEPT = 10_000
+"""Events that nobody drains are bounded, too: the oldest go first."""
 
 
 class IHomerClassifier:
@@ -73,7 +77,7 @@ class IHomerClassifier:
             raise ConfigError(f"IHomerClassifier: {where}: {first['msg']}, found {first.get('input')!r}") from error
         self.n_learned = 0
         self._schema: Schema | None = None
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         if schema is not None:
             self._start(schema)
 
@@ -268,7 +272,8 @@ class IHomerClassifier:
         events = self._partition.settle(self.n_learned, test=due or reopened is not None)
         self._events += events
         if reopened is not None:
-            changed = {"before": before, "after": self.clusters}
+            after = self.clusters
+            changed = {"before": [c for c in before if c not in after], "after": [c for c in after if c not in before]}
             self._events.append(
                 Event("restructure", self.n_learned, "global", "", {"drift": reopened.instance}, changed)
             )
@@ -300,12 +305,15 @@ class IHomerClassifier:
         return [] if self._schema is None else [x.tolist() for x in self._partition.clusters.partition.values()]
 
     def drain_events(self) -> list[Event]:
-        """Events since the last call, oldest first."""
-        events, self._events = self._events, []
+        """Events since the last call, oldest first; of those never asked for, the last `EVENTS_KEPT`."""
+        events = list(self._events)
+        self._events.clear()
         return events
 
     def expert_weights(self) -> dict[str, NDArray[np.float64]]:
-        """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,)."""
+        """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,); {} before data."""
+        if self._schema is None:
+            return {}
         names = (*ROOT_EXPERTS, "leaf_prior", "leaf_naive_bayes", "leaf_labelset", "intercept")
         return dict(zip(names, self._stacking.weights(), strict=True))
 
@@ -318,20 +326,37 @@ class IHomerClassifier:
     # -- state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, NDArray]:
-        """All that the future depends on, as one flat mapping (copies)."""
-        state = {"n_learned": np.array([self.n_learned], dtype=np.int64)}
+        """All that the future depends on, settings and undrained events included, as one flat mapping (copies)."""
+        state: dict[str, NDArray] = {"n_learned": np.array([self.n_learned], dtype=np.int64)}
+        state["settings"] = json_array(self.settings.model_dump(mode="json"))
+        state["events"] = json_array([event.to_dict() for event in self._events])
+        if self._schema is not None:
+            state["sparse"] = np.array([self._schema.sparse])
+            state["arities"] = self._arities.copy()
         for name, part in self._parts():
             state |= {f"{name}.{key}": np.array(array) for key, array in part.state_dict().items()}
         return state
 
     def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
-        """Take over the state of a model of the same settings; the future is then the same bit for bit."""
-        self._start(schema)
-        for name, part in self._parts():
-            part.load_state_dict(
-                {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(f"{name}.")}
-            )
+        """Take over the state of a model of the same settings; the future is then the same bit for bit.
+
+        Raises
+        ------
+        ConfigError
+            The state is of a model of other settings, or of a stream that is not of this schema.
+        """
+        check_settings(from_json_array(state["settings"]), self.settings.model_dump(mode="json"))
+        self._schema = None
+        if "arities" in state:
+            check_schema(schema, bool(state["sparse"][0]), state["arities"], int(state["pool.n_labels"][0]))
+            self._start(schema)
+            for name, part in self._parts():
+                part.load_state_dict(
+                    {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(f"{name}.")}
+                )
+            self._arities = np.array(state["arities"], dtype=np.int32)
         self.n_learned = int(state["n_learned"][0])
+        self._events = deque((Event(**event) for event in from_json_array(state["events"])), maxlen=EVENTS_KEPT)
 
     def _parts(self) -> list[tuple[str, Any]]:
         """The stateful parts by name."""
@@ -365,3 +390,5 @@ def _check(batch: Batch) -> None:
         highest = max(n - 1, int(indices.max(initial=-1)))
         if highest >= limit or int(indices.min(initial=0)) < 0:
             raise DataError(f"a {name} that the schema lacks", expected=f"0 to {limit - 1}", found=str(highest))
+    if np.isinf(batch.x_values).any():
+        raise DataError("an infinite value", expected="finite numbers, or NaN where a value is missing", found="inf")

@@ -96,10 +96,11 @@ class Partition:
         """Let new labels join, near the labels of the instance that brought them; returns the events.
 
         Past the first period their trees learn of them at its next multiple: where new labels keep coming, a tree is
-        not copied for each. Until then the root experts predict them.
+        not copied for each. Until then the root experts predict them. A cluster that is new has its tree at once.
         """
         changes = self.clusters.grow(n_labels, companions, instance)
-        if instance < self.settings.period:
+        founded = any(cluster not in self.learners for change in changes for cluster in change.after)
+        if founded or instance < self.settings.period:
             return self._apply(changes, instance)
         self._index()
         return [_event(change, instance) for change in changes]

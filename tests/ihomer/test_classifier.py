@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from streams_strategy import small_streams
 
 from stream_ml import IHomerClassifier, default_stream, open_stream
-from stream_ml.errors import ConfigError
+from stream_ml.errors import ConfigError, DataError
 from stream_ml.streams import LEARN, PREDICT, Batch, Delayed, concatenate
 from stream_ml.streams.source import rebatch
 
@@ -63,8 +64,8 @@ def test_any_stream_any_cut_and_resume(batch, cut, period):
     model = IHomerClassifier(**options)
     first = model.test_then_train(batch.rows(0, cut))
     revived = IHomerClassifier(**options)
+    seen = model.drain_events() if cut % 2 else []  # undrained events come back with the state
     revived.load_state_dict(batch.schema, model.state_dict())
-    seen = model.drain_events()
     second = revived.test_then_train(batch.rows(cut, len(batch)))
     np.testing.assert_array_equal(np.concatenate([first.probabilities, second.probabilities]), expected)
     assert [e.to_dict() for e in seen + revived.drain_events()] == [e.to_dict() for e in events]
@@ -296,3 +297,70 @@ def test_rows_that_are_not_predicted_are_empty():
     sets, _, _, _ = run([batch])
     assert not any(sets[::2])
     assert PREDICT & int(batch.mode[1])
+
+
+def test_a_state_of_another_model_or_stream_is_refused():
+    """Settings, width and kind must agree; a fresh model's state is a state, too."""
+    from stream_ml.streams import Feature, Schema
+
+    whole = short_stream(600)
+    model = IHomerClassifier()
+    model.test_then_train(whole)
+    state = model.state_dict()
+    with pytest.raises(ConfigError, match="period = 100; this has 50"):
+        IHomerClassifier(period=50).load_state_dict(whole.schema, state)
+    with pytest.raises(ConfigError, match="features"):
+        IHomerClassifier().load_state_dict(Schema([Feature("a")], whole.schema.labels), state)
+    with pytest.raises(ConfigError, match="labels"):
+        IHomerClassifier().load_state_dict(Schema(whole.schema.features, ["only"]), state)
+    with pytest.raises(ConfigError, match="dense schema"):
+        IHomerClassifier().load_state_dict(Schema(whole.schema.features, whole.schema.labels, sparse=True), state)
+    fresh = IHomerClassifier()
+    fresh.load_state_dict(whole.schema, IHomerClassifier().state_dict())
+    np.testing.assert_array_equal(fresh.test_then_train(whole).probabilities, run([whole])[1])
+
+
+def test_before_any_data_there_is_nothing_to_see():
+    model = IHomerClassifier()
+    assert model.expert_weights() == model.memory_usage() == {}
+    assert model.clusters == model.drain_events() == []
+
+
+def test_a_wild_value_does_not_spoil_what_follows():
+    """One value of 1e6 among 4,000 rows, and a change of units: accuracy comes back."""
+    from stream_ml.streams import Feature, Schema
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 2))
+    y = np.stack([x[:, 0] > 0, x.sum(axis=1) > 0], axis=1)
+    schema = Schema([Feature("a"), Feature("b")], ["p", "q"])
+
+    def late_accuracy(values):
+        p = IHomerClassifier().test_then_train(Batch.from_dense(schema, values, y)).probabilities
+        return ((p[3000:] > 0.5) == y[3000:]).mean()
+
+    wild, other_units = x.copy(), x.copy()
+    wild[1000] = [1e6, -1e6]
+    other_units[1500:] *= 1000.0
+    assert late_accuracy(wild) > late_accuracy(x) - 0.005
+    assert late_accuracy(other_units) > late_accuracy(x) - 0.02
+
+
+def test_infinite_values_are_refused():
+    whole = short_stream(10)
+    whole.x_values[3] = np.inf
+    with pytest.raises(DataError, match="infinite"):
+        IHomerClassifier().test_then_train(whole)
+
+
+def test_the_first_label_may_come_late():
+    whole = short_stream(600)
+    quiet = whole.y_indptr.copy()
+    quiet[:251] = quiet[250]
+    quiet -= quiet[0]
+    late = replace(whole, y_indptr=quiet, y_indices=whole.y_indices[whole.y_indptr[250] :])
+    model = IHomerClassifier()
+    p = model.test_then_train(late).probabilities
+    assert (p[:250] == 0).all()
+    assert (p[400:] > 0).any()
+    assert model.n_learned == 600

@@ -14,7 +14,7 @@ def clip(z, bound=8.0):
     return max(-bound, min(bound, z))
 
 
-def moments(values, centred, memory):
+def _learn_moments(values, centred, memory):
     """Weighted mean (0 unless centred) and root of the weighted mean square about it; value i came in at 1/min(i, memory)."""
     weights = []
     for i in range(1, len(values) + 1):
@@ -22,6 +22,13 @@ def moments(values, centred, memory):
         weights = [w * (1.0 - gain) for w in weights] + [gain]
     mean = sum(w * v for w, v in zip(weights, values, strict=True)) if centred else 0.0
     return mean, math.sqrt(sum(w * (v - mean) ** 2 for w, v in zip(weights, values, strict=True)))
+
+
+def _standardise(value, centred, mean, deviation):
+    if deviation > 1e-9:
+        value = mean + clip(value - mean, 30.0 * deviation)
+        return value, clip((value - mean) / deviation, 5.0)
+    return value, math.copysign(1.0, value) if value and not centred else 0.0
 
 
 def design_rows(rows, modes, arities, sparse, memory=10_000.0):
@@ -43,14 +50,7 @@ def design_rows(rows, modes, arities, sparse, memory=10_000.0):
                     continue
                 column, value = column + int(value), 1.0
             centred = not sparse and arity <= 2
-            mean, deviation = moments(seen[column], centred, memory)
-            standard = 0.0
-            if deviation > 1e-9:
-                value = mean + clip(value - mean, 30.0 * deviation)
-                standard = (value - mean) / deviation
-            elif value and not centred:
-                standard = math.copysign(1.0, value)
-            cells.append((column, value, clip(standard, 5.0)))
+            cells.append((column, *_standardise(value, centred, *_learn_moments(seen[column], centred, memory))))
         norm = math.sqrt(sum(s * s for _, _, s in cells)) or 1.0
         result.append([(c, v, s, s / norm) for c, v, s in cells])
         if mode & 2:

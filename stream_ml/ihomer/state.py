@@ -1,0 +1,54 @@
+"""What a saved state must agree with, and plain values as arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.errors import ConfigError
+from stream_ml.streams.schema import Schema
+
+__all__ = ["check_schema", "check_settings", "from_json_array", "json_array"]
+
+
+def check_settings(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Refuse a state of a model of other settings."""
+    theirs, ours = _flat(saved), _flat(mine)
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
+            raise ConfigError(
+                f"the state is of a model with {name} = {theirs.get(name)!r}; this has {ours.get(name)!r}"
+            )
+
+
+def check_schema(schema: Schema, sparse: bool, arities: NDArray[np.int32], n_labels: int) -> None:
+    """Refuse a schema that is not that of the saved model, or a later one of the same stream."""
+    found = schema.arities()
+    if schema.sparse != sparse:
+        raise ConfigError(f"the state is of a {'sparse' if sparse else 'dense'} schema, this one is not")
+    if len(found) < len(arities) or not np.array_equal(found[: len(arities)] > 2, arities > 2):
+        raise ConfigError(f"the state knows {len(arities)} features, and this schema's {len(found)} are not the same")
+    if schema.n_labels < n_labels:
+        raise ConfigError(f"the state knows {n_labels} labels, this schema has {schema.n_labels}")
+
+
+def json_array(value: Any) -> NDArray[np.uint8]:
+    """Plain values as bytes of JSON in an array."""
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8).copy()
+
+
+def from_json_array(array: NDArray[np.uint8]) -> Any:
+    """The plain values of `json_array`."""
+    return json.loads(np.asarray(array).tobytes())
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
