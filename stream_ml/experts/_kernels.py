@@ -428,8 +428,8 @@ def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, shared_rate,
     """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
 
     The shared part learns from all labels, so that a rare label starts from what serves the others; the own part learns
-    what is particular. AdaGrad steps. Log-odds that are no number, or beyond all bounds, are set to 0 in `logits`: their
-    expert abstains. Writes probabilities into `out` (rows, L).
+    what is particular. AdaGrad steps. Log-odds that are no number, or beyond all bounds, are set to 0 in `logits`:
+    their expert abstains. Writes probabilities into `out` (rows, L).
     """
     n_experts = logits.shape[1]
     for row in range(len(mode)):

@@ -15,7 +15,7 @@ def clip(z, bound=8.0):
 
 
 def _learn_moments(values, centred, memory):
-    """Weighted mean (0 unless centred) and root of the weighted mean square about it; value i came in at 1/min(i, memory)."""
+    """Weighted mean (0 unless centred), and deviation from it; value i came in with weight 1/min(i, memory)."""
     weights = []
     for i in range(1, len(values) + 1):
         gain = 1.0 / min(i, memory)
