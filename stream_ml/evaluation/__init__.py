@@ -1,6 +1,7 @@
 """Metrics, baselines and the prequential loop."""
 
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
+from stream_ml.evaluation.calibration import Calibration
 from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.prequential import Model, Progress, Result, prequential
 from stream_ml.evaluation.ranking import PrecisionAtK
@@ -8,6 +9,7 @@ from stream_ml.evaluation.warm_up import warm_up
 
 __all__ = [
     "METRICS",
+    "Calibration",
     "MajorityLabelset",
     "Metrics",
     "Model",

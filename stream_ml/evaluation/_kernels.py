@@ -1,12 +1,17 @@
-"""Compiled scoring of label sets against label sets, at a cost by their sizes, and of rankings."""
+"""Compiled scoring of label sets against label sets, at a cost by their sizes, of rankings and of probabilities."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from stream_ml.jit import kernel
 
-__all__ = ["score_rows", "top_hits"]
+__all__ = ["calibration_rows", "score_rows", "top_hits"]
+
+SURE = 1e-6
+"""Probabilities are kept this far from 0 and 1 in the log-loss."""
 
 
 @kernel
@@ -81,3 +86,35 @@ def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
                 if y_indices[j] == labels[rank]:
                     hits[rank] += 1
                     break
+
+
+@kernel
+def calibration_rows(probabilities, y_indptr, y_indices, chosen, least, fading, bins, losses, prior):
+    """Add the rows named in `chosen` to the reliability table and to the log-losses.
+
+    `bins` (B, 3): pairs of row and label, their probabilities, their positives, for pairs of probability above `least`,
+    in bins of equal width over [0, 1]. `losses` (3,): pairs, log-loss of the probabilities, log-loss of the prior.
+    `prior` (1 + labels,): fading number of rows before, and of positives; a row is added after its own loss is.
+    """
+    n_labels, n_bins = probabilities.shape[1], len(bins)
+    positive = np.zeros(n_labels, dtype=np.bool_)
+    for i in range(len(chosen)):
+        row = chosen[i]
+        for j in range(y_indptr[row], y_indptr[row + 1]):
+            positive[y_indices[j]] = True
+        losses[0] += n_labels
+        for label in range(n_labels):
+            p = probabilities[row, label]
+            q = (prior[1 + label] + 0.5) / (prior[0] + 1.0)
+            if p > least:
+                place = min(n_bins - 1, int(p * n_bins))
+                bins[place, 0] += 1.0
+                bins[place, 1] += p
+                bins[place, 2] += 1.0 if positive[label] else 0.0
+            right = float(p) if positive[label] else 1.0 - p
+            losses[1] -= math.log(min(1.0 - SURE, max(SURE, right)))
+            losses[2] -= math.log(q if positive[label] else 1.0 - q)
+            prior[1 + label] = prior[1 + label] * fading + (1.0 if positive[label] else 0.0)
+        prior[0] = prior[0] * fading + 1.0
+        for j in range(y_indptr[row], y_indptr[row + 1]):
+            positive[y_indices[j]] = False

@@ -1,7 +1,8 @@
-"""The online predictors, their stacking, and decision rules."""
+"""The online predictors and their stacking."""
 
-from stream_ml.experts.decision import decide
-from stream_ml.experts.pool import ROOT_EXPERTS, ExpertPool
+from stream_ml.experts.neighbours import Nearest
+from stream_ml.experts.pool import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool
+from stream_ml.experts.sleep import SleepSchedule
 from stream_ml.experts.stacking import Stacking
 
-__all__ = ["ROOT_EXPERTS", "ExpertPool", "Stacking", "decide"]
+__all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool", "Nearest", "SleepSchedule", "Stacking"]

@@ -21,22 +21,16 @@ __all__ = [
     "PriorState",
     "RecencyState",
     "ScaleState",
-    "StackState",
-    "decide_block",
     "design_rows",
-    "expected_f1",
     "linear_block",
     "naive_bayes_block",
     "prior_block",
     "recency_block",
-    "stack_block",
 ]
 
 LEARN = 2
 CLIP = np.float32(8.0)
 STANDARD_CLIP = 5.0
-SANE = np.float32(100.0)
-"""Log-odds beyond this are a fault of the expert that gave them."""
 OUTLIER = 30.0
 """Deviations beyond which a value counts as one at that distance: rarer than any event worth a scale of its own."""
 LANES = 8
@@ -77,15 +71,6 @@ class RecencyState(NamedTuple):
     both: NDArray[np.float64]  # (L,) positive after a positive
     weight: NDArray[np.float64]  # (1,) rows
     last: NDArray[np.bool_]  # (L,)
-
-
-class StackState(NamedTuple):
-    """Stacking weights, float64: one row per expert, and a last one for the intercept."""
-
-    shared: NDArray[np.float64]  # (E + 1,)
-    shared_squares: NDArray[np.float64]  # (E + 1,)
-    own: NDArray[np.float64]  # (E + 1, L)
-    own_squares: NDArray[np.float64]  # (E + 1, L)
 
 
 class BayesState(NamedTuple):
@@ -421,96 +406,3 @@ def _learn_bayes(state, indices, values, lo, hi, y_indices, y_lo, y_hi, centred,
         else:
             for q in range(y_lo, y_hi):
                 state.constant[column, y_indices[q]] = np.float32(_presence_odds(state, column, y_indices[q]))
-
-
-@kernel
-def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, shared_rate, own_rate, buffer, out):
-    """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
-
-    The shared part learns from all labels, so that a rare label starts from what serves the others; the own part learns
-    what is particular. AdaGrad steps. Log-odds that are no number, or beyond all bounds, are set to 0 in `logits`:
-    their expert abstains. Writes probabilities into `out` (rows, L).
-    """
-    n_experts = logits.shape[1]
-    for row in range(len(mode)):
-        for e in range(n_experts):
-            for label in range(n_labels):
-                if not abs(logits[row, e, label]) <= SANE:
-                    logits[row, e, label] = 0.0
-        for label in range(n_labels):
-            buffer[label] = state.shared[n_experts] + state.own[n_experts, label]
-        for e in range(n_experts):
-            weight = state.shared[e]
-            for label in range(n_labels):
-                buffer[label] += (weight + state.own[e, label]) * logits[row, e, label]
-        for label in range(n_labels):
-            z = min(10.0, max(-10.0, buffer[label]))
-            p = 1.0 / (1.0 + math.exp(-z))
-            out[row, label] = np.float32(p)
-            buffer[label] = p
-        if not mode[row] & LEARN:
-            continue
-        for k in range(y_indptr[row], y_indptr[row + 1]):
-            buffer[y_indices[k]] -= 1.0
-        for e in range(n_experts + 1):
-            total = 0.0
-            for label in range(n_labels):
-                gradient = buffer[label]
-                if e < n_experts:
-                    gradient *= logits[row, e, label]
-                squares = state.own_squares[e, label] + gradient * gradient
-                state.own_squares[e, label] = squares
-                state.own[e, label] -= own_rate * gradient / math.sqrt(squares)
-                total += gradient
-            state.shared_squares[e] += total * total
-            state.shared[e] -= shared_rate * total / math.sqrt(state.shared_squares[e])
-
-
-@kernel
-def expected_f1(p, n_labels):
-    """The largest expected F1 that a set of labels can have, `max 2 sum(p in set) / (size + sum(p))`.
-
-    The best set holds the labels at half that value or above: raise the value until it no longer rises (Dinkelbach,
-    Management Science 1967). Exact for independent labels up to the expectation of the ratio.
-    """
-    total = 0.0
-    for label in range(n_labels):
-        total += p[label]
-    best = 0.0
-    while total > 0.0:
-        inside, size = 0.0, 0
-        for label in range(n_labels):
-            if p[label] >= 0.5 * best:
-                inside += p[label]
-                size += 1
-        value = 2.0 * inside / (size + total)
-        if value <= best:
-            break
-        best = value
-    return best
-
-
-@kernel
-def decide_block(probabilities, mode, n_labels, f_share, fallback, indptr, indices):
-    """Labels at or above a threshold between 1/2 and half the row's expected F1, `f_share` of the way.
-
-    A row that has none takes its most probable label if that is at or above `fallback`. Fills `indptr` (rows + 1,) and
-    as much of `indices` (rows * n_labels,) as is needed.
-    """
-    out = 0
-    indptr[0] = 0
-    for row in range(len(mode)):
-        if mode[row] & 1:
-            first = out
-            best = 0
-            threshold = 0.5 + f_share * (0.5 * expected_f1(probabilities[row], n_labels) - 0.5)
-            for label in range(n_labels):
-                if probabilities[row, label] > probabilities[row, best]:
-                    best = label
-                if probabilities[row, label] >= threshold:
-                    indices[out] = label
-                    out += 1
-            if out == first and n_labels > 0 and probabilities[row, best] >= fallback:
-                indices[out] = best
-                out += 1
-        indptr[row + 1] = out

@@ -11,12 +11,25 @@ from numpy.typing import NDArray
 from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
 from stream_ml.experts import _kernels as k
 from stream_ml.experts.design import Design
+from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.streams.batch import Batch
 
-__all__ = ["ROOT_EXPERTS", "ExpertPool"]
+__all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool"]
 
-ROOT_EXPERTS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", "prior", "naive_bayes", "recency")
+ROOT_EXPERTS = (
+    "linear_adaptive",
+    "linear_unit_adaptive",
+    "linear",
+    "linear_unit",
+    "prior",
+    "naive_bayes",
+    "recency",
+    "neighbours",
+)
 """Names of the root experts, in the order of their slots."""
+
+SLEEPERS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", "naive_bayes")
+"""Those that may sleep: the others cost little, or serve more than stacking."""
 
 LINEAR_RATES = (0.5, 0.3, 6.0, 10.0)
 ADAPTIVE = (True, True, False, False)
@@ -25,7 +38,7 @@ FIRST_SQUARES = 1.0
 
 
 class ExpertPool:
-    """Linear models, naive Bayes, fading prior and recency for every label, at a cost of a row's non-zeros.
+    """Linear models, naive Bayes, fading prior, recency and nearest neighbours for every label.
 
     Four logistic regressions (standardised rows and rows of unit length, each with steps per weight and per label),
     because no one of them is best on dense, sparse, short and long streams alike; stacking weighs them. Recency is a
@@ -38,9 +51,11 @@ class ExpertPool:
         Whether absent features are zeros (see `Schema`).
     prior_fading
         Factor per learned instance on the prior's counts.
+    window, neighbours
+        Recent rows among which the nearest are looked for, and how many of these vote (see `Neighbours`).
     """
 
-    def __init__(self, *, sparse: bool, prior_fading: float = 0.999) -> None:
+    def __init__(self, *, sparse: bool, prior_fading: float = 0.999, window: int = 2048, neighbours: int = 20) -> None:
         self.prior_fading = prior_fading
         self.n_labels = 0
         self.design = Design(sparse=sparse)
@@ -48,6 +63,7 @@ class ExpertPool:
         self.prior = k.PriorState(np.zeros(0), np.zeros(1))
         self.bayes = _grow_bayes(None, 0, 0)
         self.recency = k.RecencyState(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(1), np.zeros(0, dtype=np.bool_))
+        self.neighbours = Neighbours(sparse=sparse, window=window, neighbours=neighbours)
         self._buffer = np.zeros(0, dtype=np.float32)
 
     @property
@@ -59,6 +75,7 @@ class ExpertPool:
         """Make room for the features (`arities` of all of them, see `Schema.arities`) and labels known by now."""
         self.design.grow(arities)
         self.n_labels = max(self.n_labels, n_labels)
+        self.neighbours.grow(self.design.n_columns)
         d = capacity(self.design.n_columns, len(self.bayes.column_count))
         m = -(-capacity(self.n_labels, len(self.prior.counts)) // k.LANES) * k.LANES
         if d == len(self.bayes.column_count) and m == len(self.prior.counts):
@@ -72,30 +89,30 @@ class ExpertPool:
         self.recency = k.RecencyState(**{n: a if n == "weight" else grown(a, (m,)) for n, a in kept.items()})
         self._buffer = np.zeros(m, dtype=np.float32)
 
-    def process(self, block: Batch, logits: NDArray[np.float32]) -> None:
-        """Predict, then learn each row (as its mode says); log-odds go to `logits` (rows, experts, labels)."""
+    def process(self, block: Batch, logits: NDArray[np.float32], awake: NDArray[np.bool_] | None = None) -> Nearest:
+        """Predict, then learn each row (as its mode says); log-odds go to `logits` (rows, experts, labels).
+
+        A block has at most `BLOCK_ROWS` rows. Experts that are not `awake` (experts,) do nothing: their log-odds stay
+        what they were. Gives each row's nearest neighbours.
+        """
+        if awake is None:
+            awake = np.ones(len(ROOT_EXPERTS), dtype=np.bool_)
         rows = self.design.rows(block)
         y, mode, n = (block.y_indptr, block.y_indices), block.mode, self.n_labels
         for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
             values = rows.unit if slot % 2 else rows.standard
-            k.linear_block(
-                state, rows.indptr, rows.indices, values, *y, mode, n, rate, adaptive, self._buffer, logits[:, slot]
-            )
+            if awake[slot]:
+                k.linear_block(
+                    state, rows.indptr, rows.indices, values, *y, mode, n, rate, adaptive, self._buffer, logits[:, slot]
+                )
         k.prior_block(self.prior, *y, mode, n, self.prior_fading, logits[:, 4])
-        k.naive_bayes_block(
-            self.bayes,
-            rows.indptr,
-            rows.indices,
-            rows.values,
-            *y,
-            mode,
-            self.design.centred,
-            n,
-            self._buffer,
-            logits[:, 5],
-        )
-
+        if awake[5]:
+            centred, out = self.design.centred, logits[:, 5]
+            k.naive_bayes_block(
+                self.bayes, rows.indptr, rows.indices, rows.values, *y, mode, centred, n, self._buffer, out
+            )
         k.recency_block(self.recency, *y, mode, n, self.prior_fading, logits[:, 6])
+        return self.neighbours.process(block, rows, n, logits[:, 4], logits[:, 7])
 
     def forget(self, labels: NDArray[np.int32], keep: float) -> None:
         """After a drift of `labels`: keep the share `keep` of the evidence that slows their learning down.
@@ -113,6 +130,7 @@ class ExpertPool:
         usage["prior"] = sum(a.nbytes for a in self.prior)
         usage["naive_bayes"] = sum(a.nbytes for a in self.bayes)
         usage["recency"] = sum(a.nbytes for a in self.recency)
+        usage["neighbours"] = self.neighbours.nbytes
         usage["design"] = self.design.nbytes
         return usage
 
@@ -123,6 +141,7 @@ class ExpertPool:
         state |= {f"naive_bayes.{name}": a for name, a in tuple_arrays(self.bayes).items()}
         state |= {f"recency.{name}": a for name, a in tuple_arrays(self.recency).items()}
         state |= {f"design.{name}": a for name, a in self.design.state_dict().items()}
+        state |= {f"neighbours.{name}": a for name, a in self.neighbours.state_dict().items()}
         state["n_labels"] = np.array([self.n_labels], dtype=np.int64)
         return state
 
@@ -133,6 +152,7 @@ class ExpertPool:
         self.prior = load_tuple(k.PriorState, state, "prior.")
         self.bayes = load_tuple(k.BayesState, state, "naive_bayes.")
         self.recency = load_tuple(k.RecencyState, state, "recency.")
+        self.neighbours.load_state_dict({n[11:]: a for n, a in state.items() if n.startswith("neighbours.")})
         self.n_labels = int(state["n_labels"][0])
         self._buffer = np.zeros(len(self.prior.counts), dtype=np.float32)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
-from stream_ml.experts import _kernels as k
+from stream_ml.experts import _stack_kernels as k
 
 __all__ = ["Stacking"]
 
@@ -18,32 +18,52 @@ FIRST_SQUARES = 1.0
 class Stacking:
     """Logistic stacking with weights shared by all labels plus a part of each label's own, learned online.
 
+    The shared weights are where Newton's method on the fading log-loss of all labels puts them: rare labels have them
+    from the start, and a drift is followed in some hundreds of rows. Each label's own part takes small AdaGrad steps.
+
     Parameters
     ----------
     first_weights
         Shared weight of each expert at the start.
-    shared_rate, own_rate
-        AdaGrad step sizes of the shared and the label's own part.
+    own_rate
+        AdaGrad step of the labels' own parts.
+    decay
+        Factor per learned row on what the shared weights remember.
+    ridge
+        Curvature that the first weights are worth.
     """
 
-    def __init__(self, first_weights: Sequence[float], *, shared_rate: float = 0.1, own_rate: float = 0.05) -> None:
+    def __init__(
+        self,
+        first_weights: Sequence[float],
+        *,
+        own_rate: float = 0.01,
+        decay: float = 0.999,
+        ridge: float = 10.0,
+    ) -> None:
         n = len(first_weights) + 1
-        self.shared_rate, self.own_rate = shared_rate, own_rate
+        self.own_rate, self.decay, self.ridge = own_rate, decay, ridge
         self.n_labels = 0
-        shared = np.array([*first_weights, 0.0])
-        self.state = k.StackState(shared, np.full(n, FIRST_SQUARES), np.zeros((n, 0)), np.zeros((n, 0)))
-        self._buffer = np.zeros(0)
+        self.state = k.StackState(
+            np.array([*first_weights, 0.0]),
+            np.eye(n) * ridge,
+            np.zeros(n),
+            np.zeros((n, 0)),
+            np.zeros((n, 0)),
+            np.zeros(1, dtype=np.int64),
+        )
+        self._inputs, self._errors = np.zeros((n, 0)), np.zeros(0)
 
     def grow(self, n_labels: int) -> None:
         """Make room for `n_labels`; new ones start from the shared weights."""
         self.n_labels = max(self.n_labels, n_labels)
-        room = capacity(self.n_labels, len(self._buffer))
-        if room > len(self._buffer):
+        room = capacity(self.n_labels, len(self._errors))
+        if room > len(self._errors):
             shape = (len(self.state.shared), room)
             self.state = self.state._replace(
                 own=grown(self.state.own, shape), own_squares=grown(self.state.own_squares, shape, FIRST_SQUARES)
             )
-            self._buffer = np.zeros(room)
+            self._inputs, self._errors = np.zeros(shape), np.zeros(room)
 
     def process(
         self,
@@ -61,9 +81,11 @@ class Stacking:
             y_indices,
             mode,
             self.n_labels,
-            self.shared_rate,
             self.own_rate,
-            self._buffer,
+            self.decay,
+            self.ridge,
+            self._inputs,
+            self._errors,
             out,
         )
         return out
@@ -72,9 +94,24 @@ class Stacking:
         """Weight of each expert for each label, and the intercept last: (experts + 1, labels)."""
         return self.state.shared[:, None] + self.state.own[:, : self.n_labels]
 
-    def forget(self, labels: NDArray[np.int32], keep: float) -> None:
-        """After a drift of `labels`: long steps again for their own weights."""
+    def gains(self) -> NDArray[np.float64]:
+        """What the log-loss of an instance would be worse without each expert, (experts,) in nats, to second order.
+
+        Half the squared weight over its variance once the others make up for it (Wald's statistic).
+        """
+        lower = np.tril(self.state.information)
+        variance = np.diag(np.linalg.inv(lower + lower.T - np.diag(np.diag(lower))))
+        seen = float(self.state.learned[0])
+        memory = seen if self.decay == 1 else (1.0 - self.decay**seen) / (1.0 - self.decay)
+        return (0.5 * self.state.shared**2 / variance / max(1.0, memory))[:-1]
+
+    def forget(self, labels: NDArray[np.int32], keep: float, *, everywhere: bool = False) -> None:
+        """After a drift of `labels`: long steps again for their own weights, and, if `everywhere`, for the shared."""
         self.state.own_squares[:, labels] = np.maximum(self.state.own_squares[:, labels] * keep, FIRST_SQUARES)
+        if everywhere:
+            self.state.information[:] = self.state.information * keep + np.eye(len(self.state.shared)) * (
+                self.ridge * (1.0 - keep)
+            )
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
@@ -84,4 +121,4 @@ class Stacking:
         """Take over a state that `state_dict` gave."""
         self.state = load_tuple(k.StackState, state, "")
         self.n_labels = int(state["n_labels"][0])
-        self._buffer = np.zeros(self.state.own.shape[1])
+        self._inputs, self._errors = np.zeros(self.state.own.shape), np.zeros(self.state.own.shape[1])

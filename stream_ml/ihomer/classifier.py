@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from stream_ml.decisions import Deciders, JointPosterior, Objective, joined
 from stream_ml.errors import ConfigError, DataError
-from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking, decide
+from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, SleepSchedule, Stacking
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
@@ -91,13 +92,22 @@ class IHomerClassifier:
         settings = self.settings
         self._schema = schema
         self._arities = schema.arities()
-        self._pool = ExpertPool(sparse=schema.sparse, prior_fading=settings.experts.prior_fading)
+        experts, decisions = settings.experts, settings.decisions
+        self._pool = ExpertPool(
+            sparse=schema.sparse,
+            prior_fading=experts.prior_fading,
+            window=experts.window,
+            neighbours=experts.neighbours,
+        )
         roots = len(ROOT_EXPERTS)
         self._stacking = Stacking(
             [1.0 / roots] * roots + [0.0] * LEAF_SLOTS,
-            shared_rate=settings.experts.stacking_shared_rate,
-            own_rate=settings.experts.stacking_own_rate,
+            own_rate=experts.stacking_own_rate,
+            decay=experts.stacking_decay,
         )
+        self._sleep = SleepSchedule([experts.sleep and name in SLEEPERS for name in ROOT_EXPERTS])
+        self._joint = JointPosterior(enabled=decisions.joint, fading=decisions.fading)
+        self._deciders = Deciders(fading=decisions.fading)
         self._partition = Partition(settings, sparse=schema.sparse)
         self._watch = LossWatch(settings.drift)
 
@@ -109,7 +119,8 @@ class IHomerClassifier:
         Returns
         -------
         Predictions
-            Decided label sets, and probabilities float32 (rows, batch.n_labels): 0 for labels never learned.
+            Label sets decided for the objective, and for each of the alternatives; probabilities float32 (rows,
+            batch.n_labels): 0 for labels never learned.
         """
         if self._schema is None:
             self._start(batch.schema)
@@ -119,22 +130,21 @@ class IHomerClassifier:
         batch = _without_scored_labels(batch)
         self._grow_features(batch)
         probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
-        indptr = np.zeros(len(batch) + 1, dtype=np.int64)
-        chosen: list[NDArray[np.int32]] = []
+        wanted = self.objectives
+        parts: dict[Objective, list[tuple[NDArray[np.int64], NDArray[np.int32]]]] = {name: [] for name in wanted}
         start = 0
         for block, known in self._blocks(batch):
             stop = start + len(block)
-            p = self._learn_block(block)
-            p[0, known:] = 0.0  # labels that this row itself brings are not known when it is predicted
+            p, decided = self._learn_block(block, known, wanted)
             probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
-            block_indptr, block_indices = decide(p, block.mode)
-            indptr[start + 1 : stop + 1] = indptr[start] + block_indptr[1:]
-            chosen.append(block_indices)
+            for name, part in decided.items():
+                parts[name].append(part)
             start = stop
             if self.n_learned and self.n_learned % self.settings.period == 0 and block.mode[-1] & LEARN:
                 self._restructure()
-        indices = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int32)
-        return Predictions(indptr, indices, probabilities)
+        label_sets: dict[str, Predictions] = {name: joined(parts[name], len(batch)) for name in wanted}
+        first = label_sets.pop(wanted[0])
+        return replace(first, probabilities=probabilities, alternatives=label_sets)
 
     def predict(self, batch: Batch) -> Predictions:
         """Predict all rows, learn none; the model does not change."""
@@ -168,19 +178,22 @@ class IHomerClassifier:
             stop = int(np.searchsorted(learned, before + due)) + 1
             stop = min(stop, int(np.searchsorted(highest, self.n_labels)))
             cells = (len(ROOT_EXPERTS) + LEAF_SLOTS) * max(1, self.n_labels)
-            stop = min(stop, start + max(1, BLOCK_CELLS // cells), len(batch))
+            stop = min(stop, start + min(BLOCK_ROWS, max(1, BLOCK_CELLS // cells)), len(batch))
             yield batch.rows(start, stop), known
             start = stop
 
-    def _learn_block(self, block: Batch) -> NDArray[np.float32]:
-        """Probabilities of one block; rows are learned, structure stays."""
+    def _learn_block(
+        self, block: Batch, known: int, wanted: tuple[Objective, ...]
+    ) -> tuple[NDArray[np.float32], dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]]:
+        """Probabilities and label sets of one block; rows are learned, structure stays."""
         n_labels, partition = self.n_labels, self._partition
         roots = len(ROOT_EXPERTS)
         logits = np.zeros((len(block), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
         if not n_labels:
             self.n_learned += int(np.count_nonzero(block.mode & LEARN))
-            return logits[:, 0]
-        self._pool.process(block, logits)
+            nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+            return logits[:, 0], dict.fromkeys(wanted, nothing)
+        nearest = self._pool.process(block, logits, self._sleep.awake)
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
         local_indices = np.empty(len(block.y_indices), dtype=np.int32)
         cursor = np.zeros(partition.n_slots, dtype=np.int64)
@@ -196,9 +209,12 @@ class IHomerClassifier:
         partition.process(block, local_indptr, local_indices, self.n_learned, logits[:, roots:])
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode)
         self._watch_block(block, p)
+        p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
+        rows = self._joint.process(p, nearest, block)
+        decided = self._deciders.decide(wanted, p, rows, block)
         partition.learn_labels(block)
         self.n_learned += int(np.count_nonzero(block.mode & LEARN))
-        return p
+        return p, decided
 
     def _watch_block(self, block: Batch, probabilities: NDArray[np.float32]) -> None:
         """Feed the rows' losses to the detectors."""
@@ -246,8 +262,10 @@ class IHomerClassifier:
         """Let labels join that are about to be learned for the first time, with the label set that brings them."""
         self._pool.grow(self._arities, n_labels)
         self._stacking.grow(n_labels)
+        self._deciders.grow(n_labels)
         self._events += self._partition.grow_labels(n_labels, companions, self.n_learned)
         self._watch.follow(self._partition.ids, changed=False)
+        self._joint.follow(self._partition.slot_of, self._partition.n_slots)
 
     # -- structure ------------------------------------------------------------------------------------------------
 
@@ -261,9 +279,12 @@ class IHomerClassifier:
                 if found.drift:
                     self._hurry(self._partition.learners[found.where].labels)
             elif found.drift and found.where == LOSS:
-                self._hurry(np.arange(self.n_labels, dtype=np.int32))
+                self._hurry(np.arange(self.n_labels, dtype=np.int32), everywhere=True)
+            if found.drift:
+                self._note("wake", self._sleep.wake_all(self.n_learned))
             if found.drift and found.where in {LOSS, DEPENDENCE}:
                 reopened = found
+        self._review_experts()
         if reopened is not None:
             self._partition.reopen()
         before = self.clusters if reopened is not None else []
@@ -278,11 +299,23 @@ class IHomerClassifier:
                 Event("restructure", self.n_learned, "global", "", {"drift": reopened.instance}, changed)
             )
         self._watch.follow(self._partition.ids, changed=any(e.kind in {"split", "merge", "move"} for e in events))
+        self._joint.follow(self._partition.slot_of, self._partition.n_slots)
 
-    def _hurry(self, labels: NDArray[np.int32]) -> None:
+    def _review_experts(self) -> None:
+        """Let experts sleep and wake; after the drifts of the period, which end all sleep."""
+        if self._sleep.may_sleep.any():
+            asleep, woken = self._sleep.review(self.n_learned, self._stacking.gains()[: len(ROOT_EXPERTS)])
+            self._note("sleep", asleep)
+            self._note("wake", woken)
+
+    def _note(self, kind: str, experts: list[int]) -> None:
+        """Events of experts."""
+        self._events += [Event(kind, self.n_learned, "global", ROOT_EXPERTS[expert]) for expert in experts]
+
+    def _hurry(self, labels: NDArray[np.int32], *, everywhere: bool = False) -> None:
         """Make the steps of these labels' experts and of their stacking long again; weights stay."""
         self._pool.forget(labels, self.settings.drift.keep)
-        self._stacking.forget(labels, self.settings.drift.keep)
+        self._stacking.forget(labels, self.settings.drift.keep, everywhere=everywhere)
 
     def _report(self, found: Found) -> None:
         """Note a warning or a drift as an event."""
@@ -298,6 +331,12 @@ class IHomerClassifier:
     def parameters(self) -> dict[str, Any]:
         """All settings, defaults included."""
         return self.settings.model_dump()
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What label sets are decided for: the objective, then the alternatives."""
+        decisions = self.settings.decisions
+        return tuple(dict.fromkeys((decisions.objective, *decisions.alternatives)))
 
     @property
     def clusters(self) -> list[list[int]]:
@@ -321,7 +360,8 @@ class IHomerClassifier:
         """Bytes held, by part."""
         if self._schema is None:
             return {}
-        return {**self._pool.memory_usage(), **self._partition.memory_usage()}
+        decisions = {"joint": self._joint.nbytes, "thresholds": self._deciders.nbytes}
+        return {**self._pool.memory_usage(), **self._partition.memory_usage(), **decisions}
 
     # -- state ----------------------------------------------------------------------------------------------------
 
@@ -367,6 +407,9 @@ class IHomerClassifier:
             ("stacking", self._stacking),
             ("partition", self._partition),
             ("watch", self._watch),
+            ("sleep", self._sleep),
+            ("joint", self._joint),
+            ("deciders", self._deciders),
         ]
 
 

@@ -17,6 +17,8 @@ EVENT_KINDS = (
     "swap",
     "drop",
     "restructure",
+    "sleep",
+    "wake",
     "tree_split",
     "tree_warning",
     "tree_drift",
@@ -25,7 +27,8 @@ EVENT_KINDS = (
     "tree_memory",
 )
 """`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the
-whole; `restructure` says that the partition was opened anew; those with `tree_` happen inside one tree."""
+whole; `restructure` says that the partition was opened anew; `sleep` and `wake` are of
+experts; those with `tree_` happen inside one tree."""
 
 
 @dataclass(frozen=True, slots=True)

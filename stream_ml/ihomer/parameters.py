@@ -6,7 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ClusterParameters", "DriftParameters", "ExpertParameters", "IHomerParameters", "TreeParameters"]
+from stream_ml.decisions import Objective
+
+__all__ = [
+    "ClusterParameters",
+    "DecisionParameters",
+    "DriftParameters",
+    "ExpertParameters",
+    "IHomerParameters",
+    "TreeParameters",
+]
 
 
 class _Section(BaseModel):
@@ -17,8 +26,8 @@ class ClusterParameters(_Section):
     """Online divisive-agglomerative clustering of the labels (`stream_ml.labels`)."""
 
     enabled: bool = Field(True, description="Partition the labels; when false, all labels stay in one cluster.")
-    split: Literal["similarity", "pivot"] = Field(
-        "similarity", description="How a cluster is cut: keeping similarity, or by pivots as in ODAC."
+    split: Literal["similarity", "pivot", "random"] = Field(
+        "similarity", description="How a cluster is cut: keeping similarity, by pivots as in ODAC, or at random."
     )
     n_min: int = Field(200, ge=1, description="Learned instances between two tests of the clusters, in whole periods.")
     delta: float = Field(0.05, gt=0, lt=1, description="One minus the confidence of the Hoeffding bound.")
@@ -60,8 +69,22 @@ class ExpertParameters(_Section):
     """Root experts and their stacking (`stream_ml.experts`)."""
 
     prior_fading: float = Field(0.999, gt=0, le=1, description="Fading factor of label frequencies, per instance.")
-    stacking_shared_rate: float = Field(0.1, gt=0, description="Step of the stacking weights all labels share.")
-    stacking_own_rate: float = Field(0.05, gt=0, description="Step of each label's own stacking weights.")
+    window: int = Field(2048, ge=1, description="Recent instances among which nearest neighbours are looked for.")
+    neighbours: int = Field(20, ge=1, le=1024, description="Nearest neighbours that vote.")
+    sleep: bool = Field(True, description="Whether experts that add nothing sleep, to be tried again on a schedule.")
+    stacking_decay: float = Field(
+        0.999, gt=0, le=1, description="Factor per instance on what the shared stacking weights remember."
+    )
+    stacking_own_rate: float = Field(0.01, gt=0, description="Step of each label's own stacking weights.")
+
+
+class DecisionParameters(_Section):
+    """From probabilities to label sets (`stream_ml.decisions`)."""
+
+    objective: Objective = Field("balanced", description="The loss that decisions are best for, or balanced.")
+    alternatives: tuple[Objective, ...] = Field((), description="Objectives decided for in addition.")
+    joint: bool = Field(True, description="Whether candidates are whole label sets, not labels one by one.")
+    fading: float = Field(0.9998, gt=0, le=1, description="Fading factor of label sets and thresholds, per instance.")
 
 
 class IHomerParameters(_Section):
@@ -74,3 +97,4 @@ class IHomerParameters(_Section):
     tree: TreeParameters = TreeParameters()
     drift: DriftParameters = DriftParameters()
     experts: ExpertParameters = ExpertParameters()
+    decisions: DecisionParameters = DecisionParameters()

@@ -14,11 +14,13 @@ from stream_ml.streams.schema import Schema
 
 __all__ = ["check_schema", "check_settings", "from_json_array", "json_array"]
 
+DECIDED_ONLY = {"decisions.objective", "decisions.alternatives"}
+
 
 def check_settings(saved: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
-    """Refuse a state of a model of other settings."""
+    """Refuse a state of a model of other settings; for what label sets are decided may differ, as nothing learns it."""
     theirs, ours = _flat(saved), _flat(mine)
-    for name in sorted(theirs.keys() | ours.keys()):
+    for name in sorted((theirs.keys() | ours.keys()) - DECIDED_ONLY):
         if theirs.get(name) != ours.get(name):
             raise ConfigError(
                 f"the state is of a model with {name} = {theirs.get(name)!r}; this has {ours.get(name)!r}"

@@ -60,7 +60,8 @@ class LabelClusters:
     n_labels
         Labels known at the start; they form one cluster.
     split
-        `similarity` or `pivot`.
+        `similarity` or `pivot`; `random` deals the labels out at random, once, into clusters of the sizes that
+        `similarity` would make: what partitions are compared with.
     delta
         One minus the confidence of the Hoeffding bound.
     tau
@@ -98,7 +99,7 @@ class LabelClusters:
         self,
         n_labels: int = 0,
         *,
-        split: Literal["similarity", "pivot"] = "similarity",
+        split: Literal["similarity", "pivot", "random"] = "similarity",
         delta: float = 0.05,
         tau: float = 0.1,
         min_size: int | None = None,
@@ -206,9 +207,12 @@ class LabelClusters:
         changes = _Changes(self, graph, instance)
         if self.split == "similarity":
             self._regroup(changes, rules)
-        self._merge(changes, rules)
-        self._move(changes, rules)
-        self._split(changes, rules)
+        if self.split == "random":
+            self._scatter(changes, rules)
+        else:
+            self._merge(changes, rules)
+            self._move(changes, rules)
+            self._split(changes, rules)
         self.history += changes.made
         return changes.made
 
@@ -216,7 +220,8 @@ class LabelClusters:
         typical = min(TYPICAL_SIZE_LIMIT, self.statistics.typical_size())
         floor = 1 if self.min_size is None else min(self.min_size, self.max_size)
         least = 2 * max(1, typical if self.min_size is None else self.min_size)
-        return Rules(self.split, self.delta, self.tau, floor, min(least, self.max_size + 1), self.max_size)
+        method = "similarity" if self.split == "random" else self.split
+        return Rules(method, self.delta, self.tau, floor, min(least, self.max_size + 1), self.max_size)
 
     def _new_id(self) -> int:
         self._next_id += 1
@@ -339,6 +344,18 @@ class LabelClusters:
             after = {self._new_id(): part for part in parts}
             kind: Literal["split", "merge", "move"] = "split" if len(before) == 1 else "merge"
             changes.make(kind if min(len(before), len(after)) == 1 else "move", before, after, reason)
+
+    def _scatter(self, changes: _Changes, rules: Rules) -> None:
+        """Random clusters of the sizes that the first cut by similarity would have; never changed again."""
+        everything = np.arange(self.n_labels, dtype=np.int32)
+        if len(self.partition) > 1 or changes.instance < self._regroup_at or not rules.ready(changes.graph, everything):
+            return
+        self._regroup_at = changes.instance + int(RETEST * changes.graph.total)
+        sizes = [len(part) for part in cut_all(changes.graph, everything, rules)]
+        if len(sizes) > 1:
+            shuffled = np.random.default_rng(changes.instance).permutation(everything)
+            parts = np.split(shuffled, np.cumsum(sizes)[:-1])
+            changes.make("split", self.partition, {self._new_id(): np.sort(part) for part in parts}, {"random": 1.0})
 
     # -- state ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -212,11 +212,14 @@ class Predictions:
         predicted are empty.
     probabilities
         float32 (n, n_labels), or None from models that have none.
+    alternatives
+        The same rows decided for other objectives, by name.
     """
 
     label_indptr: NDArray[np.int64]
     label_indices: NDArray[np.int32]
     probabilities: NDArray[np.float32] | None = None
+    alternatives: Mapping[str, Predictions] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""

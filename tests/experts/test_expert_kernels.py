@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import experts as twin
 from streams_strategy import label_sets, row_lists, small_streams
 
-from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking, decide
+from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking
+from stream_ml.experts._stack_kernels import solve
 from stream_ml.experts.design import Design
 from stream_ml.experts.pool import ADAPTIVE, FIRST_SQUARES, FIRST_SQUARES_ADAPTIVE, LINEAR_RATES
 
@@ -93,29 +92,47 @@ def test_naive_bayes_block(batch):
 
 
 @quick
-@given(small_streams(), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
-def test_stack_block(batch, shared_rate, own_rate):
+@given(small_streams(), st.floats(0.01, 0.5), st.floats(0.9, 1.0), st.floats(1.0, 20.0))
+def test_stack_block(batch, own_rate, decay, ridge):
+    """Also covers `_learn_stack`."""
     logits = pool_logits(batch)
     first = [0.2] * len(ROOT_EXPERTS)
     logits[::7, 2] = np.nan
     logits[3::7, 4] = np.inf
     given_logits = logits.tolist()
-    stacking = Stacking(first, shared_rate=shared_rate, own_rate=own_rate)
+    stacking = Stacking(first, own_rate=own_rate, decay=decay, ridge=ridge)
     stacking.grow(batch.n_labels)
     got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode)
-    expected = twin.stack_block(given_logits, label_sets(batch), batch.mode, first, shared_rate, own_rate)
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    expected, shared = twin.stack_block(given_logits, label_sets(batch), batch.mode, first, own_rate, decay, ridge)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-5)
+
+
+def test_shared_weights_move_at_every_fourth_row_once_many_were_learned():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(1020, 2, 3)).astype(np.float32)
+    y = rng.random((1020, 3)) < 1 / (1 + np.exp(-logits[:, 0]))
+    sets = [set(np.flatnonzero(row).tolist()) for row in y]
+    stacking = Stacking([0.5, 0.5])
+    stacking.grow(3)
+    indptr, indices = np.concatenate([[0], y.sum(1).cumsum()]), y.nonzero()[1].astype(np.int32)
+    got = stacking.process(logits, indptr, indices, np.full(1020, 3, np.uint8))
+    expected, shared = twin.stack_block(logits.tolist(), sets, [3] * 1020, [0.5, 0.5], 0.01, 0.999, 10.0)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+    np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-6)
+    assert shared[0] > 0.8 > 0.2 > abs(shared[1])  # the first expert is right, the second knows nothing
+    gains = stacking.gains()
+    assert gains[0] > 0.05 > 10 * gains[1]
 
 
 @quick
-@given(st.integers(0, 8), st.integers(0, 6), st.integers(0, 2**32 - 1))
-def test_decide_block(rows, n_labels, seed):
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_solve(n, seed):
     rng = np.random.default_rng(seed)
-    p = (rng.random((rows, n_labels)) * rng.choice([0.1, 0.4, 0.9])).astype(np.float32)
-    mode = rng.integers(1, 4, rows).astype(np.uint8)
-    indptr, indices = decide(p, mode)
-    got = [indices[a:b].tolist() for a, b in pairwise(indptr)]
-    assert got == twin.decide_block([[float(v) for v in row] for row in p], mode, 2 / 3, 0.2)
+    a = rng.normal(size=(n, n))
+    matrix, right, out = np.tril(a @ a.T + np.eye(n)), rng.normal(size=n), np.empty(n)
+    solve(matrix, right, np.empty((n, n)), out)
+    np.testing.assert_allclose(out, twin.solve(matrix.tolist(), right.tolist()), rtol=1e-7, atol=1e-9)
 
 
 @quick

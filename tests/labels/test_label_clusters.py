@@ -228,9 +228,24 @@ def test_labels_without_evidence_stay_together_and_wait():
     assert_partition(clusters)
 
 
+def test_random_clusters_have_the_sizes_of_similar_ones_and_other_labels():
+    group_of = np.repeat(np.arange(4), [3, 4, 5, 6])
+    found = {}
+    for split in ("similarity", "random"):
+        rng = np.random.default_rng(4)
+        clusters = LabelClusters(18, split=split)
+        y = grouped_rows(rng, group_of, 3000, rate=0.5, together=0.9, noise=0.01)
+        changes = feed(clusters, y, every=100)
+        found[split] = sorted(labels.tolist() for labels in clusters.partition.values())
+        if split == "random":
+            assert len(changes) == 1
+    assert sorted(map(len, found["random"])) == sorted(map(len, found["similarity"])) == [3, 4, 5, 6]
+    assert found["random"] != found["similarity"]
+
+
 small_options = st.fixed_dictionaries(
     {
-        "split": st.sampled_from(["similarity", "pivot"]),
+        "split": st.sampled_from(["similarity", "pivot", "random"]),
         "tau": st.sampled_from([0.1, 0.5]),
         "min_size": st.sampled_from([None, 1, 3]),
         "max_size": st.integers(2, 9),

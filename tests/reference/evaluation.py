@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def score_rows(truths, predictions, n_labels, fading=1.0):
     """Tallies over pairs of label sets, a row counting `fading ** age`: (counts per label, sums)."""
@@ -29,3 +31,23 @@ def top_hits(probabilities, truths, k):
         for rank, label in enumerate(ranked[:k]):
             hits[rank] += label in y
     return hits
+
+
+def calibration_rows(probabilities, truths, least, fading, n_bins):
+    """Pairs, summed probability and positives per bin; pairs, log-loss and the fading prior's log-loss."""
+    bins, losses, seen = [[0.0] * 3 for _ in range(n_bins)], [0.0] * 3, []
+    for p, y in zip(probabilities, truths, strict=True):
+        for label, value in enumerate(p):
+            if value > least:
+                cell = bins[min(n_bins - 1, int(value * n_bins))]
+                cell[0] += 1
+                cell[1] += value
+                cell[2] += label in y
+            rows = sum(fading**age for age in range(len(seen)))
+            positives = sum(fading**age * (label in z) for age, z in enumerate(reversed(seen)))
+            prior = (positives + 0.5) / (rows + 1)
+            losses[0] += 1
+            losses[1] -= math.log(min(1 - 1e-6, max(1e-6, value if label in y else 1 - value)))
+            losses[2] -= math.log(prior if label in y else 1 - prior)
+        seen.append(y)
+    return bins, losses

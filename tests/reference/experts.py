@@ -211,44 +211,71 @@ def naive_bayes_block(rows, labels, modes, n_labels, centred):
     return result
 
 
-def stack_block(logits, labels, modes, first_weights, shared_rate, own_rate, first_squares=1.0):
-    """`logits`: rows x experts x labels."""
-    n_labels, n = len(logits[0][0]), len(first_weights)
-    shared, shared_squares = [*first_weights, 0.0], [first_squares] * (n + 1)
-    own = [[0.0] * n_labels for _ in range(n + 1)]
-    own_squares = [[first_squares] * n_labels for _ in range(n + 1)]
-    result = []
-    for row, positive, mode in zip(logits, labels, modes, strict=True):
-        inputs = [[z if abs(z) <= 100 else 0.0 for z in expert] for expert in row] + [[1.0] * n_labels]
-        p = [
-            sigmoid(clip(sum((shared[e] + own[e][m]) * inputs[e][m] for e in range(n + 1)), 10.0))
-            for m in range(n_labels)
+def solve(matrix, right):
+    """Solution of linear equations, by Gauss and Jordan with pivots; the lower triangle of `matrix` is given."""
+    n = len(right)
+    rows = [[matrix[max(i, j)][min(i, j)] for j in range(n)] + [right[i]] for i in range(n)]
+    for i in range(n):
+        pivot = max(range(i, n), key=lambda r: abs(rows[r][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for r in range(n):
+            if r != i:
+                rows[r] = [a - rows[r][i] * b for a, b in zip(rows[r], rows[i], strict=True)]
+    return [row[-1] for row in rows]
+
+
+class _Stack:
+    def __init__(self, first_weights, n_labels, own_rate, decay, ridge):
+        self.size, self.n_labels = len(first_weights) + 1, n_labels
+        self.own_rate, self.decay, self.ridge = own_rate, decay, ridge
+        self.shared = [*first_weights, 0.0]
+        self.own = [[0.0] * n_labels for _ in range(self.size)]
+        self.squares = [[1.0] * n_labels for _ in range(self.size)]
+        self.information = [[ridge * (i == j) for j in range(self.size)] for i in range(self.size)]
+        self.gradient, self.learned = [0.0] * self.size, 0
+
+    def predict(self, inputs):
+        columns = list(zip(*inputs, strict=True))
+        own = list(zip(*self.own, strict=True))
+        odds = [
+            sum((w + o) * x for w, o, x in zip(self.shared, own[m], columns[m], strict=True))
+            for m in range(self.n_labels)
         ]
+        return [sigmoid(clip(z, 10.0)) for z in odds]
+
+    def _learn_stack(self, inputs, p, positive):
+        """Newton's method on the fading log-loss of all labels; AdaGrad for the labels' own parts."""
+        for i in range(self.size):
+            for j in range(self.size):
+                fresh = self.ridge * (1 - self.decay) * (i == j)
+                self.information[i][j] = self.information[i][j] * self.decay + fresh
+        for m in range(self.n_labels):
+            x = [inputs[i][m] for i in range(self.size)]
+            error = p[m] - (m in positive)
+            self.gradient = [g + error * value for g, value in zip(self.gradient, x, strict=True)]
+            if abs(error) >= 0.01:
+                for i in range(self.size):
+                    self.squares[i][m] += (error * x[i]) ** 2
+                    self.own[i][m] -= self.own_rate * error * x[i] / math.sqrt(self.squares[i][m])
+                if p[m] * (1 - p[m]) >= 0.01:
+                    for i in range(self.size):
+                        for j in range(self.size):
+                            self.information[i][j] += p[m] * (1 - p[m]) * x[i] * x[j]
+        self.learned += 1
+        if self.learned <= 1000 or self.learned % 4 == 0:
+            step = solve(self.information, self.gradient)
+            self.shared = [w - s for w, s in zip(self.shared, step, strict=True)]
+            self.gradient = [0.0] * self.size
+
+
+def stack_block(logits, labels, modes, first_weights, own_rate, decay, ridge):
+    """`logits`: rows x experts x labels; gives the probabilities, and the shared weights at the end."""
+    model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge), []
+    for row, positive, mode in zip(logits, labels, modes, strict=True):
+        inputs = [[z if abs(z) <= 100 else 0.0 for z in expert] for expert in row] + [[1.0] * model.n_labels]
+        p = model.predict(inputs)
         result.append(p)
-        if not mode & 2:
-            continue
-        for e in range(n + 1):
-            gradients = [(p[m] - (m in positive)) * inputs[e][m] for m in range(n_labels)]
-            for m, gradient in enumerate(gradients):
-                own_squares[e][m] += gradient**2
-                own[e][m] -= own_rate * gradient / math.sqrt(own_squares[e][m])
-            shared_squares[e] += sum(gradients) ** 2
-            shared[e] -= shared_rate * sum(gradients) / math.sqrt(shared_squares[e])
-    return result
-
-
-def expected_f1(row):
-    """Best of all sets of the most probable labels."""
-    ranked, total = sorted(row, reverse=True), sum(row)
-    return max((2 * sum(ranked[:k]) / (k + total) for k in range(1, len(row) + 1) if total > 0), default=0.0)
-
-
-def decide_block(probabilities, modes, f_share, fallback):
-    result = []
-    for row, mode in zip(probabilities, modes, strict=True):
-        threshold = (1 - f_share) * 0.5 + f_share * expected_f1(row) / 2
-        chosen = [m for m, p in enumerate(row) if p >= threshold]
-        if not chosen and row and max(row) >= fallback:
-            chosen = [row.index(max(row))]
-        result.append(chosen if mode & 1 else [])
-    return result
+        if mode & 2:
+            model._learn_stack(inputs, p, positive)
+    return result, model.shared

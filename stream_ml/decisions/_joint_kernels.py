@@ -1,0 +1,480 @@
+"""Compiled loops of the joint posterior: candidates for a row's label set, their scores, and what they teach.
+
+Sets are bit masks over the row's likely labels, the likeliest first: bit i is the label `top[i]`. A row's posterior is
+a softmax over at most `MOST` candidates of a linear score of `FEATURES` features, whose weights are learned online.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
+from stream_ml.experts._stack_kernels import solve
+from stream_ml.jit import kernel
+
+__all__ = [
+    "FEATURES",
+    "LIKELY",
+    "MOST",
+    "JointRows",
+    "JointState",
+    "independent_block",
+    "joint_block",
+    "refresh_priors",
+]
+
+LEARN = 2
+LIKELY = 64
+"""Labels of a row that its candidates may have: one bit each."""
+LEAST_P = 0.002
+"""Probability below which a label is in no candidate."""
+PREFIXES = 16
+SEEN = 32
+MOST = 80
+"""Candidates of a row: prefixes, sets seen, sets of neighbours, the last set, the clusters' modes."""
+FEATURES = 8
+FLOOR = 1e-4
+LARGEST = 64
+"""Label cardinalities from here on are counted as one."""
+NOVEL = 3.0
+"""Rows that the smoothing of set frequencies is worth."""
+QUICK = 0.5
+"""Weight of frequency in the choice of seen sets."""
+NEIGHBOUR = 0.02
+SAME_FADING = 0.97
+COVERAGE_FADING = 0.99
+REFRESH = 32
+RATE = 0.05
+MIX_DECAY = 0.9995
+MIX_RIDGE = 10.0
+ONE = np.uint64(1)
+LARGE = 1e200
+"""Weight of a row at which counts are written down anew."""
+
+
+class JointState(NamedTuple):
+    """What the joint posterior has learned; counts are in units of the first row (see `_set_kernels`)."""
+
+    unit: NDArray[np.float64]  # (1,) weight of the next row
+    rows: NDArray[np.float64]  # (1,)
+    learned: NDArray[np.int64]  # (1,)
+    label_counts: NDArray[np.float64]  # (L,)
+    cardinality: NDArray[np.float64]  # (LARGEST + 1,)
+    last: NDArray[np.int32]  # (1 + L,) size of the last set, and its labels
+    same: NDArray[np.float64]  # (1,) fading share of rows with the set of the row before
+    coverage: NDArray[np.float64]  # (1,) fading share of rows whose set was among the candidates
+    weights: NDArray[np.float64]  # (FEATURES,)
+    squares: NDArray[np.float64]  # (FEATURES,)
+    mix: NDArray[np.float64]  # (3,) of the stacked log-odds, the joint log-odds, 1
+    mix_information: NDArray[np.float64]  # (3, 3)
+    prior_odds: NDArray[np.float64]  # (L,) log-odds of the label's frequency, as of the last refresh
+    summary: NDArray[np.float64]  # (3,) log of summed odds, mean cardinality, silence of all clusters; as of then
+    silence: NDArray[np.float64]  # (clusters, 2) log chance that none of its labels is there: by priors, by counts
+    cluster_mass: NDArray[np.float64]  # (clusters,) rows with a label of the cluster
+    sets: SetTables  # one table, whole sets
+    cluster_sets: SetTables  # a table per cluster, the non-empty parts
+
+
+class JointRows(NamedTuple):
+    """The posterior of each row of a block."""
+
+    n_top: NDArray[np.int32]  # (rows,)
+    top: NDArray[np.int32]  # (rows, LIKELY) labels, likeliest first
+    marginals: NDArray[np.float32]  # (rows, LIKELY) probabilities, the posterior's mixed with the stacked ones
+    n_sets: NDArray[np.int32]  # (rows,)
+    sets: NDArray[np.uint64]  # (rows, MOST) candidates
+    posterior: NDArray[np.float32]  # (rows, MOST)
+    coverage: NDArray[np.float32]  # (rows,)
+
+
+@kernel
+def refresh_priors(state, n_labels, slot_of, n_clusters):
+    """Renew what is derived from label frequencies; done at fixed numbers of learned rows, as they change slowly."""
+    rows = state.rows[0] / state.unit[0]
+    odds, mean = 0.0, 0.0
+    state.silence[:n_clusters] = 0.0
+    for label in range(n_labels):
+        q = min(0.999, max(FLOOR, state.label_counts[label] / state.unit[0] / (rows + 1.0)))
+        state.prior_odds[label] = math.log(q / (1.0 - q))
+        odds += q / (1.0 - q)
+        mean += q
+        if slot_of[label] >= 0:
+            state.silence[slot_of[label], 0] += math.log(1.0 - q)
+    total = 0.0
+    for cluster in range(n_clusters):
+        none = max(0.0, rows - state.cluster_mass[cluster] / state.unit[0])
+        chance = state.silence[cluster, 0]
+        state.silence[cluster, 1] = math.log((none + NOVEL * math.exp(chance)) / (rows + NOVEL)) - chance
+        total += state.silence[cluster, 1]
+    state.summary[0], state.summary[1], state.summary[2] = math.log(max(odds, FLOOR)), mean, total
+
+
+@kernel
+def _likely_labels(p, n_labels, top):
+    """The most probable labels, at most `LIKELY`, in order; ties by position. Returns how many."""
+    n = 0
+    for label in range(n_labels):
+        if p[label] < LEAST_P or (n == LIKELY and p[label] <= p[top[n - 1]]):
+            continue
+        place = min(n, LIKELY - 1)
+        while place > 0 and p[top[place - 1]] < p[label]:
+            top[place] = top[place - 1]
+            place -= 1
+        top[place] = label
+        n = min(LIKELY, n + 1)
+    return n
+
+
+@kernel
+def _mask_of(labels, rank):
+    """The set as a mask over the likely labels, and whether it is one."""
+    mask = np.uint64(0)
+    for k in range(len(labels)):
+        if rank[labels[k]] < 0:
+            return mask, False
+        mask |= ONE << np.uint64(rank[labels[k]])
+    return mask, True
+
+
+@kernel
+def _add_candidate(sets, n, mask):
+    """Add a candidate unless it is there; returns its place and how many there are."""
+    for i in range(n):
+        if sets[i] == mask:
+            return i, n
+    sets[n] = mask
+    return n, n + 1
+
+
+@kernel
+def _best_seen(tables, table, unit, rank, odds, prior, skip, most, masks, scores):
+    """The sets of a table that a quick score likes best, in order; returns how many (at most `most`)."""
+    found = 0
+    for place in range(tables.used[table]):
+        score, likely = 0.0, True
+        mask = np.uint64(0)
+        for k in range(tables.sizes[table, place]):
+            at = rank[tables.labels[table, place, k]]
+            if at < 0:
+                likely = False
+                break
+            mask |= ONE << np.uint64(at)
+            score += odds[at] - QUICK * prior[at]
+        if not likely:
+            continue
+        score += QUICK * (math.log(tables.counts[table, place] / unit + 1e-9) - skip)
+        if found == most and score <= scores[most - 1]:
+            continue
+        at = min(found, most - 1)
+        while at > 0 and scores[at - 1] < score:
+            masks[at], scores[at] = masks[at - 1], scores[at - 1]
+            at -= 1
+        masks[at], scores[at] = mask, score
+        found = min(most, found + 1)
+    return found
+
+
+@kernel
+def _cluster_modes(state, n_top, top, rank, odds, prior, slot_of):
+    """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
+    unit, whole = state.unit[0], np.uint64(0)
+    rows = math.log(state.rows[0] / unit + NOVEL)
+    done = np.uint64(0)
+    masks, scores = np.empty(1, dtype=np.uint64), np.empty(1)
+    for i in range(n_top):
+        cluster = slot_of[top[i]]
+        if cluster < 0 or (done >> np.uint64(i)) & ONE:
+            continue
+        independent = np.uint64(0)
+        gain = 0.0
+        for j in range(i, n_top):
+            if slot_of[top[j]] == cluster:
+                done |= ONE << np.uint64(j)
+                if odds[j] > 0.0:
+                    independent |= ONE << np.uint64(j)
+                    gain += odds[j]
+        chance = state.silence[cluster, 0]
+        best = gain + QUICK * (math.log(NOVEL) - rows + chance)
+        silent = QUICK * (state.silence[cluster, 1] + chance)
+        if silent > best:
+            best, independent = silent, np.uint64(0)
+        if (
+            _best_seen(state.cluster_sets, cluster, unit, rank, odds, prior, rows, 1, masks, scores)
+            and scores[0] > best
+        ):
+            independent = masks[0]
+        whole |= independent
+    return whole
+
+
+@kernel
+def _features(state, codes, mask, votes, same, n_top, top, odds, prior, slot_of, n_clusters, logs, out):
+    """Features of one candidate: what speaks for it beside the labels' own probabilities."""
+    unit = state.unit[0]
+    rows = state.rows[0] / unit
+    independent, chance, size = 0.0, 0.0, 0
+    whole = np.uint64(0)
+    dependence = state.summary[2]
+    done = np.uint64(0)
+    for i in range(n_top):
+        if not (mask >> np.uint64(i)) & ONE:
+            continue
+        size += 1
+        independent += odds[i]
+        chance += prior[i]
+        whole ^= codes[top[i]]
+        cluster = slot_of[top[i]]
+        if n_clusters < 2 or cluster < 0 or (done >> np.uint64(i)) & ONE:
+            continue
+        part, part_chance = np.uint64(0), state.silence[cluster, 0]
+        for j in range(i, n_top):
+            if (mask >> np.uint64(j)) & ONE and slot_of[top[j]] == cluster:
+                done |= ONE << np.uint64(j)
+                part ^= codes[top[j]]
+                part_chance += prior[j]
+        place = find_set(state.cluster_sets, cluster, part)
+        count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
+        dependence += math.log((count + NOVEL * math.exp(part_chance)) / (rows + NOVEL)) - part_chance
+        dependence -= state.silence[cluster, 1]
+    mean = state.summary[1]
+    poisson = math.exp(size * math.log(mean + FLOOR) - mean - logs[size])
+    sizes = (state.cardinality[size] / unit + poisson) / (rows + 1.0)
+    novel = sizes * math.exp(min(0.0, chance - size * state.summary[0] + logs[size]))
+    place = find_set(state.sets, 0, whole)
+    count = state.sets.counts[0, place] / unit if place >= 0 else 0.0
+    out[0] = independent
+    out[1] = math.log((count + NOVEL * novel) / (rows + NOVEL) + 1e-30) - chance
+    out[2] = math.log(sizes + 1e-12) - math.log(poisson + 1e-12)
+    out[3] = dependence if n_clusters > 1 else 0.0
+    out[4] = math.log(votes + NEIGHBOUR) - math.log(NEIGHBOUR)
+    out[5] = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0 if same else 0.0
+    out[6] = 1.0 if count > 0.01 else 0.0
+    out[7] = size
+
+
+@kernel
+def _collect(
+    state, n_top, top, rank, odds, prior, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, votes
+):
+    """Candidates of one row, with the neighbours' votes for each; returns how many, and the place of the last set."""
+    n = 0
+    votes[:] = 0.0
+    prefix = np.uint64(0)
+    for i in range(min(n_top, PREFIXES) + 1):
+        sets[n] = prefix
+        n += 1
+        if i == n_top or odds[i] < -4.0:
+            break
+        prefix |= ONE << np.uint64(i)
+    masks, scores = np.empty(SEEN, dtype=np.uint64), np.empty(SEEN)
+    found = _best_seen(state.sets, 0, state.unit[0], rank, odds, prior, 0.0, SEEN, masks, scores)
+    for i in range(found):
+        _, n = _add_candidate(sets, n, masks[i])
+    total = 1e-9
+    for i in range(len(near)):
+        if near[i] < 0:
+            break
+        total += near_weights[i]
+        mask, likely = _mask_of(near_labels[near[i], : near_sizes[near[i]]], rank)
+        if likely and n < MOST - 2:
+            place, n = _add_candidate(sets, n, mask)
+            votes[place] += near_weights[i]
+    for i in range(n):
+        votes[i] /= total
+    last = -1
+    if state.learned[0] > 0:
+        mask, likely = _mask_of(state.last[1 : 1 + state.last[0]], rank)
+        if likely:
+            last, n = _add_candidate(sets, n, mask)
+    if n_clusters > 1:
+        _, n = _add_candidate(sets, n, _cluster_modes(state, n_top, top, rank, odds, prior, slot_of))
+    return n, last
+
+
+@kernel
+def _teach(state, codes, slot_of, labels, n_labels, fading):
+    """Add a learned row's label set to all counts."""
+    unit = state.unit[0]
+    same = set_hash(codes, labels) == set_hash(codes, state.last[1 : 1 + state.last[0]]) and state.learned[0] > 0
+    for k in range(len(labels)):
+        state.last[1 + k] = labels[k]
+        state.label_counts[labels[k]] += unit
+    state.last[0] = len(labels)
+    state.same[0] = min(0.99, max(0.01, SAME_FADING * state.same[0] + (1.0 - SAME_FADING) * same))
+    state.cardinality[min(LARGEST, len(labels))] += unit
+    state.rows[0] += unit
+    count_set(state.sets, 0, set_hash(codes, labels), labels, unit)
+    done = np.zeros(len(labels), dtype=np.bool_)
+    part = np.empty(len(labels), dtype=np.int32)
+    for i in range(len(labels)):
+        cluster = slot_of[labels[i]]
+        if cluster < 0 or done[i]:
+            continue
+        n = 0
+        for j in range(i, len(labels)):
+            if slot_of[labels[j]] == cluster:
+                done[j] = True
+                part[n] = labels[j]
+                n += 1
+        count_set(state.cluster_sets, cluster, set_hash(codes, part[:n]), part[:n], unit)
+        state.cluster_mass[cluster] += unit
+    state.learned[0] += 1
+    state.unit[0] = unit / fading
+    if state.unit[0] > LARGE:
+        scale = 1.0 / state.unit[0]
+        state.unit[0] = 1.0
+        state.rows[0] *= scale
+        state.label_counts[:] *= scale
+        state.cardinality[:] *= scale
+        state.cluster_mass[:] *= scale
+        state.sets.counts[:] *= scale
+        state.cluster_sets.counts[:] *= scale
+
+
+@kernel
+def _teach_weights(state, features, posterior, n, truth):
+    """One AdaGrad step of the features' weights on the log-loss of the posterior."""
+    for f in range(FEATURES):
+        gradient = -features[truth, f]
+        for i in range(n):
+            gradient += posterior[i] * features[i, f]
+        state.squares[f] += gradient * gradient
+        state.weights[f] -= RATE * gradient / math.sqrt(state.squares[f])
+
+
+@kernel
+def _teach_mix(state, n_top, odds, joint, q, truth, factor, step):
+    """One Newton step of the mix of stacked and joint log-odds on the row's likely labels."""
+    gradient = np.zeros(3)
+    for i in range(3):
+        for j in range(i + 1):
+            state.mix_information[i, j] *= MIX_DECAY
+        state.mix_information[i, i] += MIX_RIDGE * (1.0 - MIX_DECAY)
+    inputs = np.ones(3)
+    for i in range(n_top):
+        error = q[i] - (1.0 if (truth >> np.uint64(i)) & ONE else 0.0)
+        inputs[0], inputs[1] = odds[i], joint[i]
+        for a in range(3):
+            gradient[a] += error * inputs[a]
+            for b in range(a + 1):
+                state.mix_information[a, b] += q[i] * (1.0 - q[i]) * inputs[a] * inputs[b]
+    solve(state.mix_information, gradient, factor, step)
+    for i in range(3):
+        state.mix[i] -= step[i]
+
+
+@kernel
+def joint_block(
+    state, codes, probabilities, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, n_labels,
+    slot_of, n_clusters, fading, rows,
+):  # fmt: skip
+    """Posterior over label sets of each row (into `rows`), which then is learned as its mode says."""
+    rank = np.full(n_labels, -1, dtype=np.int32)
+    odds, prior, joint, q = np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY)
+    features, votes, posterior = np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST)
+    factor, step = np.empty((3, 3)), np.empty(3)
+    logs = np.zeros(LARGEST + 1)
+    for i in range(LARGEST):
+        logs[i + 1] = logs[i] + math.log(i + 1.0)
+    for row in range(len(mode)):
+        if state.learned[0] < REFRESH or state.learned[0] % REFRESH == 0:
+            refresh_priors(state, n_labels, slot_of, n_clusters)
+        top, sets = rows.top[row], rows.sets[row]
+        n_top = _likely_labels(probabilities[row], n_labels, top)
+        for i in range(n_top):
+            rank[top[i]] = i
+            p = min(1.0 - FLOOR, max(FLOOR, probabilities[row, top[i]]))
+            odds[i] = math.log(p / (1.0 - p))
+            prior[i] = state.prior_odds[top[i]]
+        n, last = _collect(
+            state, n_top, top, rank, odds, prior, slot_of, n_clusters, near[row], near_weights[row], near_sizes,
+            near_labels, sets, votes,
+        )  # fmt: skip
+        highest = -np.inf
+        for i in range(n):
+            _features(
+                state,
+                codes,
+                sets[i],
+                votes[i],
+                i == last,
+                n_top,
+                top,
+                odds,
+                prior,
+                slot_of,
+                n_clusters,
+                logs,
+                features[i],
+            )
+            posterior[i] = 0.0
+            for f in range(FEATURES):
+                posterior[i] += state.weights[f] * features[i, f]
+            highest = max(highest, posterior[i])
+        total = 0.0
+        for i in range(n):
+            posterior[i] = math.exp(posterior[i] - highest)
+            total += posterior[i]
+        joint[:n_top] = 0.0
+        for i in range(n):
+            posterior[i] /= total
+            rows.posterior[row, i] = posterior[i]
+            for j in range(n_top):
+                if (sets[i] >> np.uint64(j)) & ONE:
+                    joint[j] += posterior[i]
+        for i in range(n_top):
+            p = min(0.999, max(0.001, joint[i]))
+            joint[i] = math.log(p / (1.0 - p))
+            z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
+            q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
+            rows.marginals[row, i] = q[i]
+        rows.n_top[row], rows.n_sets[row], rows.coverage[row] = n_top, n, state.coverage[0]
+        if mode[row] & LEARN:
+            labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
+            mask, likely = _mask_of(labels, rank)
+            truth = -1
+            if likely:
+                for i in range(n):
+                    if sets[i] == mask:
+                        truth = i
+            state.coverage[0] = COVERAGE_FADING * state.coverage[0] + (1.0 - COVERAGE_FADING) * (truth >= 0)
+            if truth >= 0:
+                _teach_weights(state, features, posterior, n, truth)
+            mask = np.uint64(0)
+            for k in range(len(labels)):
+                if rank[labels[k]] >= 0:
+                    mask |= ONE << np.uint64(rank[labels[k]])
+            _teach_mix(state, n_top, odds, joint, q, mask, factor, step)
+            _teach(state, codes, slot_of, labels, n_labels, fading)
+        for i in range(n_top):
+            rank[top[i]] = -1
+
+
+@kernel
+def independent_block(probabilities, mode, n_labels, rows):
+    """The same of labels taken to be independent: candidates are the sets of the most probable labels alone."""
+    odds = np.empty(LIKELY)
+    for row in range(len(mode)):
+        n_top = _likely_labels(probabilities[row], n_labels, rows.top[row])
+        for i in range(n_top):
+            p = probabilities[row, rows.top[row, i]]
+            rows.marginals[row, i] = p
+            p = min(1.0 - FLOOR, max(FLOOR, p))
+            odds[i] = math.log(p / (1.0 - p))
+        n, mask, score, total, highest = 0, np.uint64(0), 0.0, 0.0, 0.0
+        for i in range(n_top):  # scores rise up to the labels that are likelier than not
+            highest += max(0.0, odds[i])
+        for i in range(n_top + 1):
+            rows.sets[row, n], rows.posterior[row, n] = mask, math.exp(score - highest)
+            total += math.exp(score - highest)
+            n += 1
+            if i < n_top:
+                mask |= ONE << np.uint64(i)
+                score += odds[i]
+        for i in range(n):
+            rows.posterior[row, i] /= total
+        rows.n_top[row], rows.n_sets[row] = n_top, n

@@ -1,0 +1,83 @@
+"""Compiled tables of label sets: bounded, fading, found by hash.
+
+A table group holds several tables of the same capacity. Counts fade without being touched: a new row weighs more and
+more instead (`unit`), so a count divided by the unit of now is the faded one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.jit import kernel
+
+__all__ = ["SetTables", "count_set", "find_set", "set_hash"]
+
+
+class SetTables(NamedTuple):
+    """Label sets with counts, in `tables` hash tables with chains; sets of more labels than `width` are not kept."""
+
+    hashes: NDArray[np.uint64]  # (tables, capacity)
+    counts: NDArray[np.float64]  # (tables, capacity), in units of the first row
+    sizes: NDArray[np.int32]  # (tables, capacity)
+    labels: NDArray[np.int32]  # (tables, capacity, width)
+    heads: NDArray[np.int32]  # (tables, buckets), -1 where empty
+    chain: NDArray[np.int32]  # (tables, capacity), -1 at the end
+    used: NDArray[np.int64]  # (tables,)
+
+
+@kernel
+def set_hash(codes, labels):
+    """Hash of a set of labels: the exclusive or of their codes, 0 of the empty set."""
+    value = np.uint64(0)
+    for k in range(len(labels)):
+        value ^= codes[labels[k]]
+    return value
+
+
+@kernel
+def find_set(tables, table, value):
+    """Place of the set with this hash, -1 when it is not there."""
+    place = tables.heads[table, value % np.uint64(tables.heads.shape[1])]
+    while place >= 0 and tables.hashes[table, place] != value:
+        place = tables.chain[table, place]
+    return place
+
+
+@kernel
+def _unlink(tables, table, place):
+    """Take a set out of its chain."""
+    bucket = tables.hashes[table, place] % np.uint64(tables.heads.shape[1])
+    at = tables.heads[table, bucket]
+    if at == place:
+        tables.heads[table, bucket] = tables.chain[table, place]
+        return
+    while tables.chain[table, at] != place:
+        at = tables.chain[table, at]
+    tables.chain[table, at] = tables.chain[table, place]
+
+
+@kernel
+def count_set(tables, table, value, labels, weight):
+    """Add `weight` to the count of a set; a new one takes the place of the rarest when the table is full."""
+    if len(labels) > tables.labels.shape[2]:
+        return
+    place = find_set(tables, table, value)
+    if place < 0:
+        place = tables.used[table]
+        if place < tables.hashes.shape[1]:
+            tables.used[table] += 1
+        else:
+            place = np.argmin(tables.counts[table])
+            _unlink(tables, table, place)
+        bucket = value % np.uint64(tables.heads.shape[1])
+        tables.hashes[table, place] = value
+        tables.counts[table, place] = 0.0
+        tables.sizes[table, place] = len(labels)
+        for k in range(len(labels)):
+            tables.labels[table, place, k] = labels[k]
+        tables.chain[table, place] = tables.heads[table, bucket]
+        tables.heads[table, bucket] = place
+    tables.counts[table, place] += weight

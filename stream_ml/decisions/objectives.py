@@ -1,0 +1,123 @@
+"""From probabilities and the joint posterior to label sets, by objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.decisions import _decision_kernels as d
+from stream_ml.decisions import _threshold_kernels as t
+from stream_ml.decisions._joint_kernels import LIKELY, JointRows
+from stream_ml.streams.batch import Batch, Predictions
+
+__all__ = ["OBJECTIVES", "Deciders", "Objective"]
+
+Objective = Literal["balanced", "subset_accuracy", "hamming_loss", "example_f1", "micro_f1", "macro_f1"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+"""What decisions can be best for: one of the losses, or all of them at once (`balanced`)."""
+
+F_SHARE = 0.7
+OWN_SHARE = 0.12
+EXACT_SHARE = 0.12
+FALLBACK = 0.2
+FIRST_POSITIVES = 2.0
+
+
+class Deciders:
+    """Label sets by objective, each the Bayes decision of its loss.
+
+    - `subset_accuracy`: the mode of the joint posterior;
+    - `hamming_loss`: labels likelier than not;
+    - `example_f1`: the candidate of the largest expected F1 (after Dembczyński, Waegeman, Cheng, Hüllermeier, NeurIPS
+      2011, over the candidates of the joint posterior);
+    - `micro_f1`, `macro_f1`: a threshold for all labels, or one for each, where F1 would have been best so far;
+    - `balanced`: a compromise of all.
+
+    The thresholds learn from every row whatever the objectives asked for, and nothing else is learned here.
+
+    Parameters
+    ----------
+    fading
+        Factor per learned row on the histograms that thresholds are read off.
+    """
+
+    def __init__(self, *, fading: float = 0.9998) -> None:
+        self.fading = fading
+        self.n_labels = 0
+        # calibrated probabilities of a stream that has been seen for a few rows
+        width = np.log(t.HIGHEST / t.LOWEST) / (t.BINS - 2)
+        middle = t.LOWEST * np.exp((np.arange(t.BINS) - 0.5) * width).clip(max=0.92 / t.LOWEST)
+        common = np.stack([np.full(t.BINS, FIRST_POSITIVES), FIRST_POSITIVES * (1 - middle) / middle], axis=1)
+        common[0] = 0.0
+        self.state = t.ThresholdState(
+            np.ones(1), common, common[:, 0].sum(keepdims=True), np.zeros((0, t.BINS, 2)), np.zeros(0)
+        )
+
+    def grow(self, n_labels: int) -> None:
+        """Make room for labels."""
+        self.n_labels = n_labels
+        room = capacity(n_labels, len(self.state.own_total))
+        if room > len(self.state.own_total):
+            self.state = self.state._replace(
+                own=grown(self.state.own, (room, t.BINS, 2)), own_total=grown(self.state.own_total, (room,))
+            )
+
+    def decide(
+        self, objectives: Sequence[Objective], probabilities: NDArray[np.float32], rows: JointRows, block: Batch
+    ) -> dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]:
+        """Label sets of a block for each objective, as CSR `(indptr, indices)`; then the thresholds learn its rows."""
+        n = len(block)
+        common, per_label = np.ones((n, LIKELY)), np.ones((n, LIKELY))
+        t.thresholds_block(
+            self.state, rows, block.y_indptr, block.y_indices, block.mode, self.fading, common, per_label
+        )
+        result = {}
+        for objective in objectives:
+            indptr = np.empty(n + 1, dtype=np.int64)
+            width = self.n_labels if objective == "hamming_loss" else LIKELY
+            indices = np.empty(n * width, dtype=np.int32)
+            if objective == "balanced":
+                d.balanced_block(
+                    rows, block.mode, per_label, F_SHARE, OWN_SHARE, EXACT_SHARE, FALLBACK, indptr, indices
+                )
+            elif objective == "subset_accuracy":
+                d.mode_block(rows, block.mode, indptr, indices)
+            elif objective == "hamming_loss":
+                d.hamming_block(probabilities, block.mode, self.n_labels, indptr, indices)
+            elif objective == "example_f1":
+                d.example_f1_block(rows, block.mode, indptr, indices)
+            else:
+                thresholds = common if objective == "micro_f1" else per_label
+                d.threshold_block(rows, block.mode, thresholds, indptr, indices)
+            result[objective] = indptr, indices[: indptr[-1]].copy()
+        return result
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(a.nbytes for a in self.state)
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        return {**tuple_arrays(self.state), "n_labels": np.array([self.n_labels], dtype=np.int64)}
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self.state = load_tuple(t.ThresholdState, state, "")
+        self.n_labels = int(state["n_labels"][0])
+
+
+def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int32]]], rows: int) -> Predictions:
+    """The decisions of consecutive blocks as those of one batch of `rows` rows."""
+    indptr = np.zeros(rows + 1, dtype=np.int64)
+    start = 0
+    for block_indptr, _ in parts:
+        stop = start + len(block_indptr) - 1
+        indptr[start + 1 : stop + 1] = indptr[start] + block_indptr[1:]
+        start = stop
+    indices = [block_indices for _, block_indices in parts]
+    return Predictions(indptr, np.concatenate(indices) if indices else np.zeros(0, dtype=np.int32))

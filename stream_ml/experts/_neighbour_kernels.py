@@ -1,0 +1,247 @@
+"""Compiled loops of the nearest-neighbour expert: a window of recent rows in segments, scanned column by column.
+
+A segment holds `SEGMENT` learned rows. Sparse rows lie in an inverted index per segment (posting lists by column, built
+when the segment is full; the open one is compared row by row), dense rows in a tile `[column, row]`. Either way the
+products of the query with all rows of a segment are summed in contiguous loops over rows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.jit import kernel
+
+__all__ = ["SEGMENT", "NeighbourState", "neighbours_block"]
+
+LEARN = 2
+SEGMENT = 128
+"""Rows of a segment; segments are opened and closed at multiples of it, counted in learned rows."""
+LOWEST = 1e-3
+"""Bound on probabilities: a few neighbours never prove that a label is impossible."""
+TINY = np.float32(1e-12)
+
+
+class NeighbourState(NamedTuple):
+    """A window of rows in storages of `SEGMENT` slots each; the one opened next is never part of the window."""
+
+    learned: NDArray[np.int64]  # (1,) rows so far
+    frequency: NDArray[np.int64]  # (D,) rows that had the column
+    norms: NDArray[np.float32]  # (slots,) length of the row
+    sizes: NDArray[np.int32]  # (slots,) labels of the row
+    labels: NDArray[np.int32]  # (slots, most labels of a row)
+    open_indptr: NDArray[np.int64]  # (SEGMENT + 1,) rows of the open segment, sparse only
+    open_indices: NDArray[np.int32]
+    open_values: NDArray[np.float32]
+    column_ptr: NDArray[np.int32]  # (storages, D + 1) posting lists of the closed ones, sparse only
+    post_rows: NDArray[np.int32]  # (storages, entries)
+    post_values: NDArray[np.float32]  # (storages, entries)
+    tiles: NDArray[np.float32]  # (storages, D, SEGMENT), dense only
+
+
+@kernel
+def _close_segment(state, storage):
+    """Turn the open segment's rows into posting lists (a counting sort by column)."""
+    pointer = state.column_ptr[storage]
+    pointer[:] = 0
+    total = state.open_indptr[SEGMENT]
+    for k in range(total):
+        pointer[state.open_indices[k] + 1] += 1
+    for column in range(len(pointer) - 1):
+        pointer[column + 1] += pointer[column]
+    for row in range(SEGMENT):
+        for k in range(state.open_indptr[row], state.open_indptr[row + 1]):
+            column = state.open_indices[k]
+            state.post_rows[storage, pointer[column]] = row
+            state.post_values[storage, pointer[column]] = state.open_values[k]
+            pointer[column] += 1
+    # each pointer now stands at its list's end, which is the next one's start
+    for column in range(len(pointer) - 1, 0, -1):
+        pointer[column] = pointer[column - 1]
+    pointer[0] = 0
+
+
+@kernel
+def _products(state, storage, filled, sparse, closed, indices, weights, scattered, out):
+    """Inner products of the query (`indices`, `weights`; `scattered` by column) with the rows of one segment."""
+    out[:] = 0.0
+    if not sparse:
+        tile = state.tiles[storage]
+        for k in range(len(indices)):
+            weight = weights[k]
+            column = tile[indices[k]]
+            for j in range(SEGMENT):
+                out[j] += weight * column[j]
+    elif closed:
+        for k in range(len(indices)):
+            column, weight = indices[k], weights[k]
+            for e in range(state.column_ptr[storage, column], state.column_ptr[storage, column + 1]):
+                out[state.post_rows[storage, e]] += weight * state.post_values[storage, e]
+    else:
+        for j in range(filled):
+            total = np.float32(0.0)
+            for e in range(state.open_indptr[j], state.open_indptr[j + 1]):
+                total += scattered[state.open_indices[e]] * state.open_values[e]
+            out[j] = total
+
+
+@kernel
+def _nearest(state, first, filled, sparse, products, length, slots, scores):
+    """Merge the rows of a segment into the nearest so far: cosine similarity, or less the squared distance."""
+    k = len(slots)
+    for j in range(filled):
+        norm = state.norms[first + j]
+        if sparse:
+            score = products[j] / max(TINY, length * norm)
+            if score <= 0.0:
+                continue
+        else:
+            score = np.float32(2.0) * products[j] - length * length - norm * norm
+        if slots[k - 1] >= 0 and score <= scores[k - 1]:
+            continue
+        place = k - 1
+        while place > 0 and (slots[place - 1] < 0 or scores[place - 1] < score):
+            slots[place], scores[place] = slots[place - 1], scores[place - 1]
+            place -= 1
+        slots[place], scores[place] = first + j, score
+
+
+@kernel
+def _weigh(sparse, slots, scores, weights):
+    """Votes of the nearest: the cube of the similarity, or of the nearest distance over the distance."""
+    nearest = math.sqrt(max(1e-12, -scores[0]))
+    for i in range(len(slots)):
+        weights[i] = 0.0
+        if slots[i] < 0:
+            continue
+        if sparse:
+            weights[i] = scores[i] * scores[i] * scores[i]
+        else:
+            ratio = math.sqrt(max(0.0, -scores[i])) / nearest + 1e-3
+            weights[i] = 1.0 / (ratio * ratio * ratio)
+
+
+@kernel
+def _vote(state, slots, weights, n_labels, prior, votes, out):
+    """Log-odds of every label: votes for it among all, together with one vote for its prior."""
+    total = 0.0
+    for label in range(n_labels):
+        votes[label] = 0.0
+    for i in range(len(slots)):
+        if slots[i] < 0:
+            break
+        total += weights[i]
+        for k in range(state.sizes[slots[i]]):
+            votes[state.labels[slots[i], k]] += weights[i]
+    pseudo = float(weights[0])
+    if total <= 0.0 or pseudo <= 0.0:
+        for label in range(n_labels):
+            out[label] = prior[label]
+        return
+    least = math.log(LOWEST / (1.0 - LOWEST))
+    silence = np.float32(math.log(pseudo / (total + pseudo)))
+    for label in range(n_labels):
+        if votes[label] > 0.0:
+            share = 1.0 / (1.0 + math.exp(-prior[label]))
+            p = min(1.0 - LOWEST, max(LOWEST, (votes[label] + pseudo * share) / (total + pseudo)))
+            out[label] = math.log(p / (1.0 - p))
+        else:
+            out[label] = max(least, prior[label] + silence)
+
+
+@kernel
+def _remember(state, sparse, storage, place, indices, values, length, y_indices):
+    """Put a row into the open segment."""
+    slot = storage * SEGMENT + place
+    state.norms[slot] = length
+    state.sizes[slot] = len(y_indices)
+    for k in range(len(y_indices)):
+        state.labels[slot, k] = y_indices[k]
+    for k in range(len(indices)):
+        state.frequency[indices[k]] += 1
+    if sparse:
+        first = state.open_indptr[place]
+        for k in range(len(indices)):
+            state.open_indices[first + k] = indices[k]
+            state.open_values[first + k] = values[k]
+        state.open_indptr[place + 1] = first + len(indices)
+        if place == SEGMENT - 1:
+            _close_segment(state, storage)
+    else:
+        if place == 0:
+            state.tiles[storage] = 0.0
+        for k in range(len(indices)):
+            state.tiles[storage, indices[k], place] = values[k]
+    state.learned[0] += 1
+
+
+@kernel
+def neighbours_block(
+    state,
+    indptr,
+    indices,
+    values,
+    y_indptr,
+    y_indices,
+    mode,
+    sparse,
+    n_labels,
+    prior,
+    query,
+    scattered,
+    products,
+    votes,
+    slots,
+    weights,
+    out,
+):
+    """Log-odds by the weighted vote of the nearest rows of the window; their slots and votes, nearest first.
+
+    Sparse rows by cosine similarity with inverse document frequencies, dense (standardised) ones by Euclidean
+    distance. `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
+    """
+    storages = len(state.norms) // SEGMENT
+    scores = np.empty(slots.shape[1], dtype=np.float32)
+    for row in range(len(indptr) - 1):
+        lo, hi = indptr[row], indptr[row + 1]
+        n = state.learned[0]
+        storage, place = (n // SEGMENT) % storages, n % SEGMENT
+        columns = indices[lo:hi]
+        length = np.float32(0.0)
+        for k in range(hi - lo):
+            value = values[lo + k]
+            if sparse:
+                idf = np.float32(math.log((n + 2.0) / (state.frequency[columns[k]] + 1.0)))
+                length += value * idf * value * idf
+                query[k] = value * idf * idf
+                scattered[columns[k]] = query[k]
+            else:
+                length += value * value
+                query[k] = value
+        length = np.float32(math.sqrt(length))
+        slots[row] = -1
+        scores[:] = 0.0
+        for back in range(min(n // SEGMENT, storages - 2), -1, -1):
+            where = (storage - back) % storages
+            filled = SEGMENT if back else place
+            _products(state, where, filled, sparse, back > 0, columns, query, scattered, products)
+            _nearest(state, where * SEGMENT, filled, sparse, products, length, slots[row], scores)
+        _weigh(sparse, slots[row], scores, weights[row])
+        _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
+        if sparse:
+            for k in range(hi - lo):
+                scattered[columns[k]] = 0.0
+        if mode[row] & LEARN:
+            _remember(
+                state,
+                sparse,
+                storage,
+                place,
+                columns,
+                values[lo:hi],
+                length,
+                y_indices[y_indptr[row] : y_indptr[row + 1]],
+            )

@@ -1,0 +1,173 @@
+"""The nearest-neighbour expert: votes of the most similar rows among the recent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.experts import _neighbour_kernels as k
+from stream_ml.experts.design import DesignRows
+from stream_ml.streams.batch import Batch
+
+__all__ = ["BLOCK_ROWS", "Nearest", "Neighbours"]
+
+MIN_WINDOW = 2 * k.SEGMENT
+BLOCK_ROWS = k.SEGMENT
+"""Most rows of a block: what the neighbours of its rows refer to stays until the block is done."""
+
+
+class Nearest(NamedTuple):
+    """The nearest rows of each row of a block, and what labels they had."""
+
+    slots: NDArray[np.int32]  # (rows, k): nearest first, -1 where there are fewer
+    weights: NDArray[np.float32]  # (rows, k): their votes
+    sizes: NDArray[np.int32]  # (slots,)
+    labels: NDArray[np.int32]  # (slots, most labels of a row)
+
+
+class Neighbours:
+    """Weighted vote of the `k` nearest of about `window` recent rows.
+
+    Sparse rows are compared by cosine similarity with inverse document frequencies, dense ones by the Euclidean
+    distance of standardised values; a missing value counts as the mean. Rows leave the window in segments.
+
+    Parameters
+    ----------
+    sparse
+        Whether absent features are zeros.
+    window
+        Rows looked at, rounded up to whole segments.
+    neighbours
+        Rows that vote.
+    memory_limit_mb
+        The window of wide dense rows is cut so that it takes no more (but 256 rows at least).
+    """
+
+    def __init__(
+        self, *, sparse: bool, window: int = 2048, neighbours: int = 20, memory_limit_mb: float = 64.0
+    ) -> None:
+        self.sparse, self.window, self.n_neighbours = sparse, window, neighbours
+        self.memory_limit = memory_limit_mb * 2**20
+        self.state: k.NeighbourState | None = None
+        self._votes = np.zeros(0)
+        self._query, self._scattered = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
+        self._products = np.zeros(k.SEGMENT, dtype=np.float32)
+
+    def grow(self, n_columns: int) -> None:
+        """Make room for design columns."""
+        if self.state is None:
+            self.state = self._empty(self._storages(n_columns))
+        known = len(self.state.frequency)
+        columns = capacity(n_columns, known)
+        if columns == known:
+            return
+        storages = len(self.state.norms) // k.SEGMENT
+        column_ptr, tiles = self.state.column_ptr, self.state.tiles
+        if self.sparse:
+            column_ptr = grown(column_ptr, (storages, columns + 1))
+            column_ptr[:, known + 1 :] = column_ptr[:, known : known + 1]  # new columns have no postings yet
+        else:
+            tiles = grown(tiles, (storages, columns, k.SEGMENT))
+        self.state = self.state._replace(
+            frequency=grown(self.state.frequency, (columns,)), column_ptr=column_ptr, tiles=tiles
+        )
+        self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)
+
+    def _storages(self, n_columns: int) -> int:
+        """Segments of the window, one that is filled and one that rows of the same block may still refer to."""
+        window = self.window
+        if not self.sparse:
+            window = max(MIN_WINDOW, min(window, int(self.memory_limit / (4 * max(1, n_columns)))))
+        return -(-window // k.SEGMENT) + 2
+
+    def _empty(self, storages: int) -> k.NeighbourState:
+        f4, i4, i8 = np.float32, np.int32, np.int64
+        slots = storages * k.SEGMENT
+        return k.NeighbourState(
+            np.zeros(1, i8),
+            np.zeros(0, i8),
+            np.zeros(slots, f4),
+            np.zeros(slots, i4),
+            np.zeros((slots, 4), i4),
+            np.zeros(k.SEGMENT + 1, i8),
+            np.zeros(0, i4),
+            np.zeros(0, f4),
+            np.zeros((storages if self.sparse else 0, 1), i4),
+            np.zeros((storages if self.sparse else 0, 0), i4),
+            np.zeros((storages if self.sparse else 0, 0), f4),
+            np.zeros((0 if self.sparse else storages, 0, k.SEGMENT), f4),
+        )
+
+    def _make_room(self, block: Batch, entries: int) -> None:
+        """Room for the labels and non-zeros that the block may bring."""
+        assert self.state is not None
+        state = self.state
+        widest = int(np.diff(block.y_indptr).max(initial=0))
+        width = capacity(widest, state.labels.shape[1])
+        if width > state.labels.shape[1]:
+            state = state._replace(labels=grown(state.labels, (len(state.labels), width)))
+        if self.sparse:
+            held = int(state.open_indptr[int(state.learned[0]) % k.SEGMENT])
+            room = capacity(held + entries, len(state.open_indices))
+            if room > len(state.open_indices):
+                shape = (len(state.post_rows), room)
+                state = state._replace(
+                    open_indices=grown(state.open_indices, (room,)),
+                    open_values=grown(state.open_values, (room,)),
+                    post_rows=grown(state.post_rows, shape),
+                    post_values=grown(state.post_values, shape),
+                )
+        self.state = state
+
+    def process(
+        self, block: Batch, rows: DesignRows, n_labels: int, prior: NDArray[np.float32], out: NDArray[np.float32]
+    ) -> Nearest:
+        """Predict, then learn each row of a block of at most `SEGMENT` rows; log-odds go to `out` (rows, labels).
+
+        `prior` holds the log-odds that the vote of no neighbour amounts to, in the same shape.
+        """
+        assert self.state is not None
+        if n_labels > len(self._votes):
+            self._votes = np.zeros(capacity(n_labels, len(self._votes)))
+        self._make_room(block, len(rows.indices))
+        slots = np.empty((len(block), self.n_neighbours), dtype=np.int32)
+        weights = np.empty((len(block), self.n_neighbours), dtype=np.float32)
+        k.neighbours_block(
+            self.state,
+            rows.indptr,
+            rows.indices,
+            rows.standard,
+            block.y_indptr,
+            block.y_indices,
+            block.mode,
+            self.sparse,
+            n_labels,
+            prior,
+            self._query,
+            self._scattered,
+            self._products,
+            self._votes,
+            slots,
+            weights,
+            out,
+        )
+        return Nearest(slots, weights, self.state.sizes, self.state.labels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return 0 if self.state is None else sum(a.nbytes for a in self.state)
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """Arrays by name."""
+        return {} if self.state is None else tuple_arrays(self.state)
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state_dict` gave."""
+        self.state = load_tuple(k.NeighbourState, state, "") if state else None
+        columns = len(self.state.frequency) if self.state is not None else 0
+        self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)

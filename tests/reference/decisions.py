@@ -1,0 +1,400 @@
+"""Plain-Python twins of the kernels of `stream_ml.decisions`: sets are frozensets, counts fade by multiplication."""
+
+from __future__ import annotations
+
+import math
+
+from reference.experts import solve
+
+LIKELY, LEAST_P, PREFIXES, SEEN, MOST, FEATURES = 64, 0.002, 16, 32, 80, 8
+FLOOR, LARGEST, NOVEL, QUICK, NEIGHBOUR = 1e-4, 64, 3.0, 0.5, 0.02
+
+
+def set_hash(codes, labels):
+    """Exclusive or of the labels' codes."""
+    value = 0
+    for label in labels:
+        value ^= codes[label]
+    return value
+
+
+class Table:
+    """One table of label sets: a list of [set, count], in the order of their places."""
+
+    def __init__(self, capacity, width):
+        self.capacity, self.width, self.entries = capacity, width, []
+
+    def find_set(self, labels):
+        """Place of the set, -1 when it is not there."""
+        return next((i for i, (kept, _) in enumerate(self.entries) if kept == labels), -1)
+
+    def count(self, labels):
+        place = self.find_set(labels)
+        return self.entries[place][1] if place >= 0 else 0.0
+
+    def count_set(self, labels, weight):
+        """Add to a count; a new set takes the place of the rarest of a full table."""
+        if len(labels) > self.width:
+            return
+        place = self.find_set(labels)
+        if place < 0 and len(self.entries) < self.capacity:
+            place = len(self.entries)
+            self.entries.append([labels, 0.0])
+        elif place < 0:
+            place = self._unlink(min(range(self.capacity), key=lambda i: self.entries[i][1]))
+            self.entries[place] = [labels, 0.0]
+        self.entries[place][1] += weight
+
+    def _unlink(self, place):
+        self.entries[place] = None
+        return place
+
+    def fade(self, factor):
+        for entry in self.entries:
+            entry[1] *= factor
+
+
+def _likely_labels(p):
+    """The most probable labels, in order, ties by position."""
+    return sorted((m for m, value in enumerate(p) if value >= LEAST_P), key=lambda m: (-p[m], m))[:LIKELY]
+
+
+def _mask_of(labels, likely):
+    """The set, or None when a label of it is not likely."""
+    return frozenset(labels) if set(labels) <= set(likely) else None
+
+
+def _add_candidate(candidates, labels):
+    if labels not in candidates:
+        candidates.append(labels)
+    return candidates.index(labels)
+
+
+def logit(p):
+    return math.log(p / (1 - p))
+
+
+class Joint:
+    """Twin of the state and of all kernels that work on it."""
+
+    def __init__(self, n_labels, slot_of, n_clusters, fading, weights, capacity=2048, width=32, cluster_capacity=256):
+        self.n_labels, self.slot_of, self.n_clusters, self.fading = n_labels, slot_of, n_clusters, fading
+        self.rows, self.learned, self.last = 0.0, 0, frozenset()
+        self.label_counts = [0.0] * n_labels
+        self.cardinality = [0.0] * (LARGEST + 1)
+        self.same, self.coverage = 0.5, 0.5
+        self.weights, self.squares = list(weights), [1.0] * FEATURES
+        self.mix = [0.5, 0.5, 0.0]
+        self.mix_information = [[10.0 * (i == j) for j in range(3)] for i in range(3)]
+        self.sets = Table(capacity, width)
+        self.cluster_sets = [Table(cluster_capacity, width) for _ in range(n_clusters)]
+        self.cluster_mass = [0.0] * n_clusters
+        self.refresh_priors()
+
+    def refresh_priors(self):
+        q = [min(0.999, max(FLOOR, count / (self.rows + 1))) for count in self.label_counts]
+        self.prior_odds = [logit(v) for v in q]
+        self.log_odds_sum = math.log(max(FLOOR, sum(v / (1 - v) for v in q)))
+        self.mean = sum(q)
+        self.silence = []
+        for cluster in range(self.n_clusters):
+            chance = sum(math.log(1 - v) for m, v in enumerate(q) if self.slot_of[m] == cluster)
+            none = max(0.0, self.rows - self.cluster_mass[cluster])
+            by_counts = math.log((none + NOVEL * math.exp(chance)) / (self.rows + NOVEL)) - chance
+            self.silence.append((chance, by_counts))
+
+    def _best_seen(self, table, odds, skip, most):
+        """(set, score) of the sets of likely labels that a quick score likes best."""
+        scored = []
+        for labels, count in table.entries:
+            if _mask_of(labels, odds) is not None:
+                score = sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
+                scored.append((labels, score + QUICK * (math.log(count + 1e-9) - skip)))
+        return sorted(scored, key=lambda item: -item[1])[:most]
+
+    def _cluster_modes(self, odds):
+        union = set()
+        rows = math.log(self.rows + NOVEL)
+        for cluster in {self.slot_of[m] for m in odds} - {-1}:
+            chance, silence = self.silence[cluster]
+            positive = {m for m in odds if self.slot_of[m] == cluster and odds[m] > 0}
+            options = [
+                (positive, sum(odds[m] for m in positive) + QUICK * (math.log(NOVEL) - rows + chance)),
+                (set(), QUICK * (silence + chance)),
+                *self._best_seen(self.cluster_sets[cluster], odds, rows, 1),
+            ]
+            union |= max(options, key=lambda option: option[1])[0]
+        return frozenset(union)
+
+    def _collect(self, top, odds, near):
+        """Candidates, their share of the neighbours' votes, and the place of the last set (or None)."""
+        candidates = [frozenset()]
+        for i, label in enumerate(top[:PREFIXES]):
+            if odds[label] < -4:
+                break
+            candidates.append(frozenset(top[: i + 1]))
+        for labels, _ in self._best_seen(self.sets, odds, 0.0, SEEN):
+            _add_candidate(candidates, labels)
+        votes, total = {}, 1e-9
+        for labels, weight in near:
+            total += weight
+            labels = _mask_of(labels, top)
+            if labels is not None and len(candidates) < MOST - 2:
+                place = _add_candidate(candidates, labels)
+                votes[place] = votes.get(place, 0.0) + weight
+        last = None
+        if self.learned and _mask_of(self.last, top) is not None:
+            last = _add_candidate(candidates, self.last)
+        if self.n_clusters > 1:
+            _add_candidate(candidates, self._cluster_modes(odds))
+        return candidates, [votes.get(i, 0.0) / total for i in range(len(candidates))], last
+
+    def _features(self, labels, votes, is_last, odds):
+        size = len(labels)
+        chance = sum(self.prior_odds[m] for m in labels)
+        poisson = math.exp(size * math.log(self.mean + FLOOR) - self.mean) / math.factorial(size)
+        sizes = (self.cardinality[size] + poisson) / (self.rows + 1)
+        novel = sizes * min(1.0, math.exp(chance - size * self.log_odds_sum) * math.factorial(size))
+        count = self.sets.count(labels)
+        dependence = 0.0
+        for cluster in range(self.n_clusters):
+            part = frozenset(m for m in labels if self.slot_of[m] == cluster)
+            independent, silence = self.silence[cluster]
+            if part:
+                independent += sum(self.prior_odds[m] for m in part)
+                seen = self.cluster_sets[cluster].count(part) + NOVEL * math.exp(independent)
+                dependence += math.log(seen / (self.rows + NOVEL)) - independent
+            else:
+                dependence += silence
+        return [
+            sum(odds[m] for m in labels),
+            math.log((count + NOVEL * novel) / (self.rows + NOVEL) + 1e-30) - chance,
+            math.log(sizes + 1e-12) - math.log(poisson + 1e-12),
+            dependence if self.n_clusters > 1 else 0.0,
+            math.log(votes + NEIGHBOUR) - math.log(NEIGHBOUR),
+            logit(self.same) + 5 if is_last else 0.0,
+            float(count > 0.01),
+            float(size),
+        ]
+
+    def _teach(self, labels):
+        same = self.learned > 0 and labels == self.last
+        self.same = min(0.99, max(0.01, 0.97 * self.same + 0.03 * same))
+        self.last = labels
+        for m in labels:
+            self.label_counts[m] += 1
+        self.cardinality[min(LARGEST, len(labels))] += 1
+        self.rows += 1
+        self.sets.count_set(labels, 1.0)
+        for cluster in range(self.n_clusters):
+            part = frozenset(m for m in labels if self.slot_of[m] == cluster)
+            if part:
+                self.cluster_sets[cluster].count_set(part, 1.0)
+                self.cluster_mass[cluster] += 1
+        self.learned += 1
+        for name in ("label_counts", "cardinality", "cluster_mass"):
+            setattr(self, name, [value * self.fading for value in getattr(self, name)])
+        self.rows *= self.fading
+        for table in (self.sets, *self.cluster_sets):
+            table.fade(self.fading)
+
+    def _teach_weights(self, features, posterior, truth):
+        for f in range(FEATURES):
+            gradient = sum(p * row[f] for p, row in zip(posterior, features, strict=True)) - features[truth][f]
+            self.squares[f] += gradient**2
+            self.weights[f] -= 0.05 * gradient / math.sqrt(self.squares[f])
+
+    def _teach_mix(self, inputs, q, positive):
+        gradient = [0.0] * 3
+        for i in range(3):
+            for j in range(3):
+                self.mix_information[i][j] = 0.9995 * self.mix_information[i][j] + 10.0 * 0.0005 * (i == j)
+        for x, value, right in zip(inputs, q, positive, strict=True):
+            for i in range(3):
+                gradient[i] += (value - right) * x[i]
+                for j in range(3):
+                    self.mix_information[i][j] += value * (1 - value) * x[i] * x[j]
+        self.mix = [w - s for w, s in zip(self.mix, solve(self.mix_information, gradient), strict=True)]
+
+    def row(self, p, near, labels, mode):
+        """Posterior of one row, as a dict; then it is learned if `mode` says so."""
+        if self.learned < 32 or self.learned % 32 == 0:
+            self.refresh_priors()
+        top = _likely_labels(p)
+        odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
+        candidates, votes, last = self._collect(top, odds, near)
+        features = [self._features(c, votes[i], i == last, odds) for i, c in enumerate(candidates)]
+        scores = [sum(w * f for w, f in zip(self.weights, row, strict=True)) for row in features]
+        expo = [math.exp(s - max(scores)) for s in scores]
+        posterior = [e / sum(expo) for e in expo]
+        inputs, q = [], []
+        for m in top:
+            joint = min(0.999, max(0.001, sum(v for v, c in zip(posterior, candidates, strict=True) if m in c)))
+            inputs.append((odds[m], logit(joint), 1.0))
+            z = sum(w * x for w, x in zip(self.mix, inputs[-1], strict=True))
+            q.append(1 / (1 + math.exp(-min(10.0, max(-10.0, z)))))
+        result = {"top": top, "q": q, "sets": candidates, "posterior": posterior, "coverage": self.coverage}
+        if mode & 2:
+            found = labels in candidates
+            self.coverage = 0.99 * self.coverage + 0.01 * found
+            if found:
+                self._teach_weights(features, posterior, candidates.index(labels))
+            self._teach_mix(inputs, q, [m in labels for m in top])
+            self._teach(labels)
+        return result
+
+
+def joint_block(model, probabilities, near, label_sets, modes):
+    """Posterior of each row; `near` gives per row the neighbours' label sets and votes, the nearest first."""
+    rows = zip(probabilities, near, label_sets, modes, strict=True)
+    return [model.row(p, n, frozenset(y), mode) for p, n, y, mode in rows]
+
+
+def independent_block(probabilities):
+    """Candidates are the sets of the most probable labels, and as probable as independent labels make them."""
+    result = []
+    for p in probabilities:
+        top = _likely_labels(p)
+        sets = [frozenset(top[:i]) for i in range(len(top) + 1)]
+        odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
+        weights = [math.exp(sum(odds[m] for m in labels) - sum(max(0, v) for v in odds.values())) for labels in sets]
+        posterior = [w / sum(weights) for w in weights]
+        result.append({"top": top, "q": [p[m] for m in top], "sets": sets, "posterior": posterior, "coverage": 0.0})
+    return result
+
+
+# -- decisions; a row is what the functions above give ------------------------------------------------------------
+
+
+def expected_f1(q):
+    """Best of all sets of the most probable labels."""
+    ranked, total = sorted(q, reverse=True), sum(q)
+    return max((2 * sum(ranked[:k]) / (k + total) for k in range(1, len(q) + 1) if total > 0), default=0.0)
+
+
+def _write(labels):
+    return sorted(labels)
+
+
+def _size(labels):
+    return len(labels)
+
+
+def _at_least(row, cuts, fallback):
+    chosen = {m for m, q, cut in zip(row["top"], row["q"], cuts, strict=True) if q >= cut}
+    if not chosen and row["top"] and max(row["q"]) >= fallback:
+        chosen = {row["top"][row["q"].index(max(row["q"]))]}
+    return frozenset(chosen)
+
+
+def mode_block(row):
+    return _write(row["sets"][row["posterior"].index(max(row["posterior"]))])
+
+
+def balanced_block(row, thresholds, f_share, own_share, exact_share, fallback):
+    q = dict(zip(row["top"], row["q"], strict=True))
+    threshold = 0.5 + f_share * (0.5 * expected_f1(row["q"]) - 0.5)
+    cuts = {m: threshold - own_share * max(0.0, threshold - t) for m, t in zip(q, thresholds, strict=False)}
+    best = _at_least(row, cuts.values(), fallback)
+    scale = 2 / (max(1, len(best)) + sum(q.values()))
+
+    def value(labels):
+        exact = sum(p for c, p in zip(row["sets"], row["posterior"], strict=True) if c == labels)
+        above = sum(q[m] - cuts[m] for m in labels)
+        return (1 - exact_share) * scale * above + exact_share * row["coverage"] * exact
+
+    return _write(max([best, *row["sets"]], key=value))
+
+
+def _joint_f1(labels, row):
+    """Expected F1 under the posterior; two empty sets have F1 1."""
+    value = 0.0
+    for other, p in zip(row["sets"], row["posterior"], strict=True):
+        both = _size(labels) + _size(other)
+        value += p * (2 * _size(labels & other) / both if both else 1.0) * (p >= 1e-3)
+    return value
+
+
+def example_f1_block(row):
+    q, sure = dict(zip(row["top"], row["q"], strict=True)), row["coverage"]
+    first = _at_least(row, [0.5 * expected_f1(row["q"])] * len(q), 2.0)
+
+    def value(labels):
+        alone = 2 * sum(q[m] for m in labels) / (len(labels) + sum(q.values())) if labels else 0.0
+        if not labels:
+            alone = math.prod(1 - min(0.999, p) for p in q.values())
+        return sure * _joint_f1(labels, row) + (1 - sure) * alone
+
+    return _write(max([first, *row["sets"]], key=value))
+
+
+def hamming_block(p):
+    return [m for m, value in enumerate(p) if value >= 0.5]
+
+
+def threshold_block(row, thresholds):
+    pairs = zip(row["top"], row["q"], thresholds, strict=False)
+    return _write(m for m, q, threshold in pairs if q >= threshold)
+
+
+# -- thresholds ---------------------------------------------------------------------------------------------------
+
+BINS, LOWEST, HIGHEST, SHRINK = 24, 0.03, 0.85, 5.0
+WIDTH = math.log(HIGHEST / LOWEST) / (BINS - 2)
+
+
+def _bin_of(p):
+    return 0 if p < LOWEST else min(BINS - 1, 1 + int(math.log(p / LOWEST) / WIDTH))
+
+
+def _best_cut(cells, positives):
+    """Where F1 is largest: `cells` are (positives, negatives) per bin; of equal cuts the highest."""
+    best, cut = -1.0, LOWEST
+    for b in range(BINS - 1, 0, -1):
+        hits = sum(cell[0] for cell in cells[b:])
+        f1 = 2 * hits / (sum(map(sum, cells[b:])) + positives)
+        if f1 > best + 1e-12:
+            best, cut = f1, LOWEST * math.exp((b - 1) * WIDTH)
+    return cut
+
+
+class Thresholds:
+    def __init__(self, n_labels, common):
+        self.common = [list(cell) for cell in common]
+        self.total = sum(cell[0] for cell in common)
+        self.own = [[[0.0, 0.0] for _ in range(BINS)] for _ in range(n_labels)]
+        self.own_total = [0.0] * n_labels
+
+    def row(self, row):
+        """The threshold for all labels, and one for each likely label (2 for those that no threshold reaches)."""
+        share, each = SHRINK / self.total, []
+        for label, q in zip(row["top"], row["q"], strict=True):
+            cells = [
+                [o + share * c for o, c in zip(*pair, strict=True)]
+                for pair in zip(self.own[label], self.common, strict=True)
+            ]
+            each.append(_best_cut(cells, self.own_total[label] + SHRINK) if q >= LOWEST else 2.0)
+        return _best_cut(self.common, self.total), each
+
+    def _count_row(self, row, labels, fading):
+        self.total += len(labels)
+        for m in labels:
+            self.own_total[m] += 1
+        for m, q in zip(row["top"], row["q"], strict=True):
+            if b := _bin_of(q):
+                self.common[b][m not in labels] += 1
+                self.own[m][b][m not in labels] += 1
+        self.total *= fading
+        self.own_total = [value * fading for value in self.own_total]
+        for cells in (self.common, *self.own):
+            for cell in cells:
+                cell[:] = [value * fading for value in cell]
+
+
+def thresholds_block(model, rows, label_sets, modes, fading):
+    result = []
+    for row, labels, mode in zip(rows, label_sets, modes, strict=True):
+        result.append(model.row(row))
+        if mode & 2:
+            model._count_row(row, labels, fading)
+    return result

@@ -1,0 +1,90 @@
+"""Plain-Python twin of `stream_ml.experts._neighbour_kernels`: all rows are kept, and those in the window looked at."""
+
+from __future__ import annotations
+
+import math
+
+SEGMENT = 128
+LOWEST = 1e-3
+
+
+def _products(query, row):
+    """Inner product of two rows, dicts column -> value."""
+    return sum(weight * row[column] for column, weight in query.items() if column in row)
+
+
+def _nearest(scores, k):
+    """Indices of the k highest scores, highest first, of equals the first; `scores` may hold None."""
+    return sorted((i for i, s in enumerate(scores) if s is not None), key=lambda i: -scores[i])[:k]
+
+
+def _weigh(sparse, scores):
+    if sparse:
+        return [s**3 for s in scores]
+    nearest = math.sqrt(max(1e-12, -scores[0])) if scores else 1.0
+    return [(math.sqrt(max(0.0, -s)) / nearest + 1e-3) ** -3 for s in scores]
+
+
+def _vote(weights, label_sets, prior):
+    """Log-odds of each label; the prior counts as much as the nearest neighbour."""
+    total = sum(weights)
+    if total <= 0 or weights[0] <= 0:
+        return list(prior)
+    pseudo, result = weights[0], []
+    for label, odds in enumerate(prior):
+        votes = sum(w for w, y in zip(weights, label_sets, strict=True) if label in y)
+        if votes > 0:
+            p = (votes + pseudo / (1 + math.exp(-odds))) / (total + pseudo)
+            p = min(1 - LOWEST, max(LOWEST, p))
+            result.append(math.log(p / (1 - p)))
+        else:
+            result.append(max(math.log(LOWEST / (1 - LOWEST)), odds + math.log(pseudo / (total + pseudo))))
+    return result
+
+
+class _Window:
+    """All rows so far; those of the open segment and of the `storages - 2` before it count.
+
+    Twin of `_remember` and `_close_segment`, which recycle storage instead.
+    """
+
+    def __init__(self, sparse, storages):
+        self.sparse, self.storages, self.rows, self.frequency = sparse, storages, [], {}
+
+    def _remember(self, row, length, label_set):
+        self.rows.append((row, length, label_set))
+        for column in row:
+            self.frequency[column] = self.frequency.get(column, 0) + 1
+
+    def idf(self, column):
+        return math.log((len(self.rows) + 2) / (self.frequency.get(column, 0) + 1)) if self.sparse else 1.0
+
+    def first(self):
+        return max(0, len(self.rows) // SEGMENT - (self.storages - 2)) * SEGMENT
+
+    def slot(self, place):
+        return place // SEGMENT % self.storages * SEGMENT + place % SEGMENT
+
+
+def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k):
+    """Per row (slots, votes, log-odds); `rows` are dicts column -> value, `prior` rows of log-odds."""
+    window, result = _Window(sparse, storages), []
+    for row, label_set, mode, odds in zip(rows, label_sets, modes, prior, strict=True):
+        idf = {column: window.idf(column) for column in row}
+        length = math.sqrt(sum((value * idf[column]) ** 2 for column, value in row.items()))
+        query = {column: value * idf[column] ** 2 for column, value in row.items()}
+        first, scores = window.first(), []
+        for other, norm, _ in window.rows[first:]:
+            product = _products(query, other)
+            if not sparse:
+                scores.append(2 * product - length**2 - norm**2)
+            else:
+                score = product / max(1e-12, length * norm)
+                scores.append(score if score > 0 else None)
+        near = _nearest(scores, k)
+        votes = _weigh(sparse, [scores[i] for i in near])
+        log_odds = _vote(votes, [window.rows[first + i][2] for i in near], odds)
+        result.append(([window.slot(first + i) for i in near], votes, log_odds))
+        if mode & 2:
+            window._remember(row, length, label_set)
+    return result
