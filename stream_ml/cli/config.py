@@ -26,6 +26,10 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 
 
+LARGEST = 2**53
+"""Whole numbers up to here are whole everywhere: in YAML, JSON and arrays."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -38,12 +42,14 @@ class StreamSection(_Section):
     labels: str | None = Field(
         None, description="first:N, last:N, prefix:P, xml:FILE, or name,name; null: as the file says."
     )
-    limit: int | None = Field(None, ge=1, description="Instances to take; null: all.")
-    shuffle: int | None = Field(None, ge=0, description="Seed of a shuffle; null: the order of the file.")
-    delay: int = Field(0, ge=0, description="Instances that pass before an instance's labels are known to the model.")
+    limit: int | None = Field(None, ge=1, le=LARGEST, description="Instances to take; null: all.")
+    shuffle: int | None = Field(None, ge=0, le=LARGEST, description="Seed of a shuffle; null: the order of the file.")
+    delay: int = Field(
+        0, ge=0, le=LARGEST, description="Instances that pass before an instance's labels are known to the model."
+    )
     on_error: Literal["raise", "skip"] = Field("raise", description="At a malformed line: stop, or skip and count.")
-    batch_size: int = Field(1000, ge=1, description="Instances per batch; changes no result.")
-    seed: int = Field(42, ge=0, description="Seed of the built-in stream.")
+    batch_size: int = Field(1000, ge=1, le=1_000_000, description="Instances per batch; changes no result.")
+    seed: int = Field(42, ge=0, le=LARGEST, description="Seed of the built-in stream.")
 
 
 class ModelSection(_Section):
@@ -56,7 +62,7 @@ class ModelSection(_Section):
 class EvaluationSection(_Section):
     """How it is measured."""
 
-    window: int = Field(1000, ge=1, description="Scored instances per window.")
+    window: int = Field(1000, ge=1, le=LARGEST, description="Scored instances per window.")
     fading: float = Field(0.999, gt=0, le=1, description="Factor per instance of the fading metrics.")
     baselines: bool = Field(True, description="Run the no-change and majority-labelset baselines beside the model.")
     save_predictions: bool = Field(False, description="Write predictions.jsonl.")
@@ -66,6 +72,7 @@ class OutputSection(_Section):
     """Where results go."""
 
     dir: str | None = Field(None, description="Directory; null: runs/<time>.")
+    overwrite: bool = Field(False, description="Whether a run that the directory holds is replaced.")
 
 
 class RunConfig(_Section):
@@ -77,7 +84,7 @@ class RunConfig(_Section):
     output: OutputSection = OutputSection()
 
 
-OPTION_NAMES = {"model.name": "model", "output.dir": "out"}
+OPTION_NAMES = {"model.name": "model", "output.dir": "out", "model.parameters.decisions.alternatives": "objectives"}
 """Options that are not called as the last part of their key."""
 
 

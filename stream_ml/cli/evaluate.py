@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
 
-from stream_ml.cli.config import RunConfig, load_config
+from stream_ml.cli.config import OutputSection, RunConfig, load_config
 from stream_ml.cli.models import MODELS
+from stream_ml.cli.signals import StopSignals
 from stream_ml.cli.sources import expected_rows, open_source
 from stream_ml.errors import DataError
 
@@ -26,8 +29,8 @@ class _Out(Console):
 
 def evaluate_config(
     path: str | None, options: Mapping[str, Any], overrides: Sequence[str] = (), *, quiet: bool = False
-) -> bool:
-    """Run what a configuration says; see `load_config` for the arguments. Gives whether the run was interrupted.
+) -> int:
+    """Run what a configuration says; see `load_config` for the arguments. Gives the signal that ended it early, or 0.
 
     Raises
     ------
@@ -42,14 +45,14 @@ def evaluate_config(
     from stream_ml.evaluation import prequential, warm_up
     from stream_ml.report import RunDirectory, print_outcome
 
-    directory = RunDirectory(config.output.dir)
+    directory = RunDirectory(config.output.dir, overwrite=config.output.overwrite)
     stream = open_source(config.stream)
     entry, evaluation = MODELS[config.model.name], config.evaluation
-    display = display_for(Console(stderr=True), quiet=quiet)
+    display, signals = display_for(Console(stderr=True), quiet=quiet), StopSignals()
     with display.compiling():
         warm_up(entry.build(config.model.parameters), sparse=stream.schema.sparse)
     try:
-        with display.running(stream.name, lambda: expected_rows(stream, config.stream)):
+        with display.running(stream.name, lambda: expected_rows(stream, config.stream)), signals.listening():
             result = prequential(
                 stream,
                 entry.build(config.model.parameters),
@@ -59,6 +62,7 @@ def evaluate_config(
                 name=config.model.name,
                 on_batch=display.update,
                 on_predictions=directory.save_predictions if evaluation.save_predictions else None,
+                guard=signals.guard,
             )
     finally:
         directory.close()
@@ -73,9 +77,17 @@ def evaluate_config(
     files = directory.write(result, config_text(config))
     if not quiet:
         print_outcome(_Out(), result.summary, files)
-    return bool(result.summary["interrupted"])
+    if result.summary["interrupted"]:
+        return signals.received or signal.SIGINT
+    return 0
 
 
 def config_text(config: RunConfig) -> str:
-    """A configuration as YAML that `load_config` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """A configuration as YAML that `load_config` reads back, from any directory, for a new run in a new one."""
+    stream = config.stream
+    labels = stream.labels
+    if labels is not None and labels.startswith("xml:"):
+        labels = f"xml:{Path(labels[4:]).resolve()}"
+    source = None if stream.source is None else str(Path(stream.source).resolve())
+    update = {"stream": stream.model_copy(update={"source": source, "labels": labels}), "output": OutputSection()}
+    return yaml.safe_dump(config.model_copy(update=update).model_dump(mode="json"), sort_keys=False, allow_unicode=True)

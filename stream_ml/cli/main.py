@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -13,7 +14,8 @@ from stream_ml.errors import StreamMLError
 
 __all__ = ["app", "main", "run"]
 
-INTERRUPTED, WRONG_INPUT, CLOSED_PIPE = 130, 2, 141
+SIGNALLED, INTERRUPTED, WRONG_INPUT, CLOSED_PIPE, UNWRITTEN = 128, 130, 2, 141, 1
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
     add_completion=False,
@@ -57,7 +59,14 @@ def evaluate(
     batch_size: Annotated[int | None, typer.Option(help="Instances per batch; changes no result.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the built-in stream.")] = None,
     window: Annotated[int | None, typer.Option(help="Scored instances per window.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Loss that decisions are best for, e.g. subset_accuracy or micro_f1.")
+    ] = None,
+    objectives: Annotated[
+        str | None, typer.Option(metavar="all|NAME,NAME", help="Score the decisions for these objectives, too.")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Directory of the results. Else: runs/<time>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that --out holds.")] = False,
     save_predictions: Annotated[bool, typer.Option("--save-predictions", help="Write predictions.jsonl.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
@@ -81,11 +90,23 @@ def evaluate(
         "model.name": model,
         "evaluation.window": window,
         "evaluation.save_predictions": save_predictions or None,
+        "model.parameters.decisions.objective": objective,
+        "model.parameters.decisions.alternatives": _names(objectives),
         "output.dir": out,
+        "output.overwrite": overwrite or None,
     }
     options = {key: value for key, value in given.items() if value is not None}
-    if evaluate_config(config, options, set_ or [], quiet=quiet):
-        raise typer.Exit(INTERRUPTED)
+    if number := evaluate_config(config, options, set_ or [], quiet=quiet):
+        raise typer.Exit(SIGNALLED + number)
+
+
+def _names(objectives: str | None) -> list[str] | None:
+    """The objectives that an option names."""
+    if objectives is None or objectives != "all":
+        return None if objectives is None else [name.strip() for name in objectives.split(",")]
+    from stream_ml.decisions import OBJECTIVES
+
+    return list(OBJECTIVES)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,9 +117,15 @@ def main(arguments: list[str] | None = None) -> int:
     except StreamMLError as error:
         return _failed(str(error))
     except BrokenPipeError:
-        # the reader left: nobody is there to be told, and the flush at exit must not complain either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader left: nobody is there to be told
+        _say_no_more()
         return CLOSED_PIPE
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _say_no_more()
+        typer.echo(f"error: the output cannot be written: {os.strerror(error.errno).lower()}", err=True)
+        return UNWRITTEN
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         return INTERRUPTED
@@ -108,6 +135,11 @@ def main(arguments: list[str] | None = None) -> int:
             return _failed(error.format_message() or "no command; try stream-ml --help")
         raise
     return int(code or 0)
+
+
+def _say_no_more() -> None:
+    """The flush at exit must not complain, either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run() -> NoReturn:

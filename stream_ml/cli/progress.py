@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from numba.core.event import Event, Listener, install_listener
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -17,7 +17,6 @@ __all__ = ["Bar", "Display", "Lines", "Silent", "display_for"]
 
 COMPILING = "compiling (once per install, about a minute)"
 SECONDS_BETWEEN_LINES = 10.0
-SILENT_SECONDS = 1.0
 
 
 class Display(Protocol):
@@ -53,16 +52,27 @@ class Silent:
         """Nothing to tell."""
 
 
+class _FirstCompilation(Listener):
+    """Calls back once, when numba compiles: kernels that come from its cache are not compiled."""
+
+    def __init__(self, call: Callable[[str], object], text: str) -> None:
+        self._call, self._text, self._told = call, text, False
+
+    def on_start(self, event: Event) -> None:
+        """Something is compiled."""
+        if not self._told:
+            self._told = True
+            self._call(self._text)
+
+    def on_end(self, event: Event) -> None:
+        """Nothing to tell."""
+
+
 @contextmanager
-def _after_a_moment(call: Callable[[str], object], text: str) -> Iterator[None]:
-    """Call with `text` if the block takes longer than a moment: from the cache, kernels load at once."""
-    timer = threading.Timer(SILENT_SECONDS, call, [text])
-    timer.daemon = True
-    timer.start()
-    try:
+def _when_compiling(call: Callable[[str], object], text: str) -> Iterator[None]:
+    """Call with `text` when kernels are compiled in the block, not when they are loaded."""
+    with install_listener("numba:compile", _FirstCompilation(call, text)):
         yield
-    finally:
-        timer.cancel()
 
 
 class Lines:
@@ -74,8 +84,8 @@ class Lines:
         self._next = 0.0
 
     def compiling(self) -> AbstractContextManager[None]:
-        """One line, if it takes long."""
-        return _after_a_moment(self._console.print, f"{COMPILING} ...")
+        """One line, if kernels are compiled."""
+        return _when_compiling(self._console.print, f"{COMPILING} ...")
 
     @contextmanager
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
@@ -116,7 +126,7 @@ class Bar:
         """A status that moves."""
         with (
             self._console.status("loading") as status,
-            _after_a_moment(status.update, f"{COMPILING}; later runs start at once"),
+            _when_compiling(status.update, f"{COMPILING}; later runs start at once"),
         ):
             yield
 

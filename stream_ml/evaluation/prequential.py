@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +16,8 @@ import numpy as np
 
 import stream_ml
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
-from stream_ml.evaluation.metrics import Metrics
+from stream_ml.evaluation.calibration import Calibration
+from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.ranking import PrecisionAtK
 from stream_ml.ihomer.events import Event
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
@@ -100,7 +102,8 @@ class _Scored:
     def __init__(self, model: Model, fading: float) -> None:
         self.model = model
         self.overall, self.faded, self.window = Metrics(), Metrics(fading=fading), Metrics()
-        self.ranked = PrecisionAtK()
+        self.ranked, self.calibration = PrecisionAtK(), Calibration()
+        self.alternatives: dict[str, Metrics] = {}
         self.seconds = 0.0
 
     def predict(self, batch: Batch) -> Predictions:
@@ -113,6 +116,9 @@ class _Scored:
         for metrics in (self.overall, self.faded, self.window):
             metrics.update(batch, predictions, rows)
         self.ranked.update(batch, predictions, rows)
+        self.calibration.update(batch, predictions, rows)
+        for name, alternative in predictions.alternatives.items():
+            self.alternatives.setdefault(name, Metrics()).update(batch, alternative, rows)
 
 
 def prequential(
@@ -125,6 +131,7 @@ def prequential(
     name: str | None = None,
     on_batch: Callable[[Progress], None] | None = None,
     on_predictions: Callable[[Batch, Predictions], None] | None = None,
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Result:
     """Run a model over a stream, beside the no-change and majority-labelset baselines.
 
@@ -147,6 +154,8 @@ def prequential(
         The model's name in the summary; by default that of its class.
     on_batch, on_predictions
         Called after each batch: with the progress; with the batch and what was predicted of it.
+    guard
+        Gives a context that is entered for the work on each batch, and may put an interrupt off until it is done.
 
     Raises
     ------
@@ -175,11 +184,12 @@ def prequential(
     interrupted = False
     try:
         for batch in stream:
-            predictions = state.take(batch)
-            if on_predictions is not None:
-                on_predictions(batch, predictions)
-            if on_batch is not None:
-                on_batch(state.progress())
+            with guard():
+                predictions = state.take(batch)
+                if on_predictions is not None:
+                    on_predictions(batch, predictions)
+                if on_batch is not None:
+                    on_batch(state.progress())
     except KeyboardInterrupt:
         interrupted = True
     state.close_window()
@@ -278,10 +288,12 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
         "seconds": seconds,
         "instances_per_second": run.n_instances / seconds if seconds else 0.0,
         "peak_rss_mb": _peak_rss_mb(),
-        "metrics": overall.result(),
+        "metrics": _of(overall),
+        "objectives": _objectives(run.scored["model"]),
         "ranking": run.scored["model"].ranked.result(),
-        "fading_metrics": run.scored["model"].faded.result(),
-        "baselines": {key: s.overall.result() for key, s in run.scored.items() if key != "model"},
+        "calibration": run.scored["model"].calibration.result(),
+        "fading_metrics": _of(run.scored["model"].faded),
+        "baselines": {key: _of(s.overall) for key, s in run.scored.items() if key != "model"},
         "events": {kind: kinds[kind] for kind in (*COUNTED_EVENTS, *sorted(set(kinds) - set(COUNTED_EVENTS)))},
         "clusters": [[labels[label] for label in cluster] for cluster in getattr(model, "clusters", [])],
         "versions": {
@@ -291,6 +303,19 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
             "numba": numba.__version__,
         },
     }
+
+
+def _objectives(scored: _Scored) -> dict[str, dict[str, float | None]]:
+    """Metrics by objective, the model's own first; {} when no others were asked for."""
+    if not scored.alternatives:
+        return {}
+    own = getattr(scored.model, "objectives", ("own",))[0]
+    return {own: _of(scored.overall)} | {name: _of(metrics) for name, metrics in scored.alternatives.items()}
+
+
+def _of(metrics: Metrics) -> dict[str, float | None]:
+    """Metrics by name; None of all when nothing was scored."""
+    return {**metrics.result()} if metrics.n_rows else dict.fromkeys(METRICS)
 
 
 def _peak_rss_mb() -> float:

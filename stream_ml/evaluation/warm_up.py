@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.evaluation._kernels import score_rows, top_hits
+from stream_ml.evaluation._kernels import calibration_rows, score_rows, top_hits
 from stream_ml.evaluation.prequential import Model
 from stream_ml.streams.batch import LEARN, PREDICT, Batch
 from stream_ml.streams.schema import Feature, Schema
@@ -44,4 +44,6 @@ def warm_up(model: Model, *, sparse: bool) -> None:
     rows = np.arange(1, dtype=np.int64)
     y_rows, z_rows = (batch.y_indptr, batch.y_indices), (predictions.label_indptr, predictions.label_indices)
     score_rows(*y_rows, *z_rows, rows, 1.0, np.ones(1), np.zeros((3, LABELS)), np.zeros(6))
-    top_hits(np.zeros((ROWS, LABELS), dtype=np.float32), *y_rows, rows, np.zeros(1, dtype=np.int64))
+    p = np.zeros((ROWS, LABELS), dtype=np.float32)
+    top_hits(p, *y_rows, rows, np.zeros(1, dtype=np.int64))
+    calibration_rows(p, *y_rows, rows, 0.05, 0.999, np.zeros((1, 3)), np.zeros(3), np.zeros(1 + LABELS))

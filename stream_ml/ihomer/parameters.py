@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stream_ml.decisions import Objective
 
@@ -18,8 +18,19 @@ __all__ = [
 ]
 
 
+LARGEST = 2**53
+"""Whole numbers up to here fit everywhere."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _bounded(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"at most {LARGEST}")
+        return value
 
 
 class ClusterParameters(_Section):

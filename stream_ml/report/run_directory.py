@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,7 @@ from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
 __all__ = ["RUN_FILES", "RunDirectory"]
 
-RUN_FILES = ("summary.json", "config.yaml", "windows.csv", "events.jsonl", "predictions.jsonl")
+RUN_FILES = ("summary.json", "config.yaml", "windows.csv", "events.jsonl", "reliability.csv", "predictions.jsonl")
 """All that a run may write. A directory that holds anything else is not a run's, and is never written to."""
 
 
@@ -33,27 +33,29 @@ class RunDirectory:
     ----------
     path
         The directory; None: a new one under `runs/`, named by the time.
+    overwrite
+        Whether a run that the directory holds may be replaced.
 
     Raises
     ------
     ConfigError
-        The path is a file, or a directory that holds other things than a run's.
+        The path is a file, or a directory that holds other things than a run's, or a run that is not to be replaced.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, *, overwrite: bool = False) -> None:
         self.path = Path(path) if path is not None else _by_time()
         self._made = False
         self._predictions: IO[bytes] | None = None
         try:
-            foreign = (
-                sorted({entry.name for entry in self.path.iterdir()} - set(RUN_FILES)) if self.path.exists() else []
-            )
+            held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         except NotADirectoryError:
             raise ConfigError(f"{self.path}: is a file; results need a directory") from None
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-        if foreign:
+        if foreign := sorted(held - set(RUN_FILES)):
             raise ConfigError(f"{self.path}: holds {foreign[0]!r}, which no run wrote; name a new or empty directory")
+        if held and not overwrite:
+            raise ConfigError(f"{self.path}: holds a run already; name another directory, or say --overwrite")
 
     def save_predictions(self, batch: Batch, predictions: Predictions) -> None:
         """Append what was predicted of a batch to `predictions.jsonl`, one line per predicted row.
@@ -85,8 +87,10 @@ class RunDirectory:
         """Write all files of a finished run; `config` is the text of `config.yaml`. Gives them."""
         with self._open("config.yaml") as file:
             file.write(config.encode())
-        self._write_windows(result.windows)
+        self._write_table("windows.csv", result.windows or [{"instance": None, "rows": None}])
         self._write_events(result.events)
+        if reliability := result.summary["calibration"].get("reliability"):
+            self._write_table("reliability.csv", reliability)
         self.close()
         with self._open("summary.json") as file:
             options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
@@ -98,12 +102,12 @@ class RunDirectory:
         if self._predictions is not None:
             self._predictions.close()
 
-    def _write_windows(self, windows: list[dict[str, float]]) -> None:
+    def _write_table(self, name: str, rows: Sequence[Mapping[str, float | None]]) -> None:
         self._make()
-        with (self.path / "windows.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(windows[0]) if windows else ["instance", "rows"])
+        with (self.path / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows(windows)
+            writer.writerows(row for row in rows if any(value is not None for value in row.values()))
 
     def _write_events(self, events: Iterable[Event]) -> None:
         with self._open("events.jsonl") as file:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["metrics_table", "print_outcome"]
+__all__ = ["metrics_table", "objectives_table", "print_outcome"]
 
 LOWER_IS_BETTER = {"hamming_loss"}
+OBJECTIVE_METRICS = ("subset_accuracy", "hamming_loss", "example_f1", "micro_f1", "macro_f1")
 
 
 def metrics_table(summary: dict[str, Any]) -> Table:
@@ -50,13 +51,22 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
     )
     if summary["interrupted"]:
         console.print(Text("interrupted: what follows is of the instances so far", style="bold yellow"))
-    if not summary["n_scored"]:
-        console.print(Text("nothing was scored: no instance to predict has labels", style="bold yellow"))
-    console.print()
-    console.print(metrics_table(summary))
-    if summary["baselines"]:
-        console.print(Text("* best of the row", style="dim"))
-    console.print()
+    if summary["n_scored"]:
+        console.print()
+        console.print(metrics_table(summary))
+        if summary["baselines"]:
+            console.print(Text("* best of the row", style="dim"))
+        if summary["objectives"]:
+            console.print()
+            console.print(objectives_table(summary))
+        console.print()
+    else:
+        read = f"{stream['n_instances']:,} instances read"
+        console.print(
+            Text(f"nothing was scored: no instance that was predicted has labels ({read})", style="bold yellow")
+        )
+    if calibration := summary["calibration"]:
+        _say(console, _calibration(calibration))
     _say(
         console,
         f"{summary['instances_per_second']:,.0f} instances/s ({summary['seconds']:.2f} s predicting and learning, "
@@ -67,6 +77,28 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
     _say(console, f"events: {', '.join(happened) or 'none'}{clusters}")
     if files:
         _say(console, f"files: {files[0].parent}: {', '.join(file.name for file in files)}")
+
+
+def objectives_table(summary: dict[str, Any]) -> Table:
+    """Objectives as rows, the metrics that they are about as columns; each one's own metric is bold."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("decided for")
+    for metric in OBJECTIVE_METRICS:
+        table.add_column(metric.replace("_", " "), justify="right")
+    for name, metrics in summary["objectives"].items():
+        cells = [Text(f"{metrics[m]:.4f}", style="bold" if m == name else "") for m in OBJECTIVE_METRICS]
+        table.add_row(name.replace("_", " "), *cells)
+    return table
+
+
+def _calibration(calibration: dict[str, Any]) -> str:
+    """Whether probabilities mean what they say, in a line."""
+    error = calibration["expected_calibration_error"]
+    loss, prior = calibration["log_loss"], calibration["prior_log_loss"]
+    line = f"probabilities: log-loss {loss:.4f} (fading frequencies: {prior:.4f})"
+    if error is None:
+        return line
+    return f"{line}, calibration error {error:.4f} over {calibration['pairs']:,} above .05"
 
 
 def _say(console: Console, line: str) -> None:

@@ -12,6 +12,7 @@ from stream_ml import __version__
 from stream_ml.cli import evaluate as command
 from stream_ml.cli.config import load_config
 from stream_ml.cli.main import main
+from stream_ml.decisions import OBJECTIVES
 from stream_ml.errors import DataError
 from stream_ml.evaluation import METRICS
 from stream_ml.streams import Batch, Feature, Schema, Skipped
@@ -118,10 +119,61 @@ def test_without_out_a_new_directory_is_made(tmp_path):
     assert all((path / "summary.json").exists() for path in made)
 
 
-def test_an_earlier_run_is_replaced(tmp_path):
-    assert run("--out", tmp_path / "out", "--save-predictions") == 0
-    assert run("--out", tmp_path / "out") == 0
+def test_an_earlier_run_is_replaced_when_that_is_said(tmp_path, capsys):
+    assert run("--out", tmp_path / "out", "--save-predictions", "-q") == 0
+    before = (tmp_path / "out/summary.json").read_bytes()
+    assert run("--out", tmp_path / "out") == 2
+    assert "holds a run already; name another directory, or say --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out/summary.json").read_bytes() == before
+    assert run("--out", tmp_path / "out", "--overwrite") == 0
     assert not (tmp_path / "out/predictions.jsonl").exists()
+
+
+def test_a_run_of_a_file_is_repeated_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    (tmp_path / "there/a.csv").write_text("x,l\n" + "1,1\n2,0\n" * 20)
+    line = ["evaluate", "--source", "a.csv", "--labels", "last:1", "--model", "no_change", "-q"]
+    assert main([*line, "--out", "first"]) == 0
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["evaluate", "../there/first/config.yaml", "-q"]) == 0
+    (again,) = (tmp_path / "here/runs").iterdir()
+    assert summary(again)["metrics"] == summary(tmp_path / "there/first")["metrics"]
+
+
+def test_a_stream_without_labels_says_that_nothing_was_scored(tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    (tmp_path / "a.jsonl").write_text('{"x": {"a": 1}}\n' * 7 + '{"x": {"a": 1}, "y": ["l"]}\n')
+    line = ["evaluate", "--source", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out"), "--limit", "7"]
+    assert main([*line, "--model", "no_change"]) == 0
+    shown = capsys.readouterr()
+    assert "nothing was scored: no instance that was predicted has labels (7 instances read)" in shown.out
+    assert "*" not in shown.out
+    written = summary(tmp_path / "out")
+    assert set(written["metrics"].values()) == {None}
+    assert (tmp_path / "out/windows.csv").read_text().split() == ["instance,rows"]
+
+
+def test_objectives_are_scored_in_one_pass(tmp_path, capsys):
+    line = ["evaluate", "--limit", "600", "--objective", "micro_f1", "--objectives", "all", "--out"]
+    assert main([*line, str(tmp_path / "a")]) == 0
+    shown, written = capsys.readouterr().out, summary(tmp_path / "a")
+    assert next(iter(written["objectives"])) == "micro_f1"
+    assert set(written["objectives"]) == set(OBJECTIVES)
+    assert written["objectives"]["micro_f1"] == written["metrics"]
+    assert "decided for" in shown
+    assert "calibration error" in shown
+    assert (tmp_path / "a/reliability.csv").read_text().startswith("low,high,pairs,mean_probability,share_positive\n")
+    alone = ["evaluate", "--limit", "600", "--objective", "subset_accuracy", "-q", "--out", str(tmp_path / "b")]
+    assert main(alone) == 0
+    assert summary(tmp_path / "b")["metrics"] == written["objectives"]["subset_accuracy"]
+    assert summary(tmp_path / "b")["objectives"] == {}
+    assert main(["evaluate", "--objective", "micro", "-q"]) == 2
+    assert "--objective: " in capsys.readouterr().err
+    assert main(["evaluate", "--objectives", "micro_f1,nothing", "-q"]) == 2
+    assert "--objectives" in capsys.readouterr().err
 
 
 def test_foreign_files_are_safe(tmp_path, capsys):
@@ -138,7 +190,7 @@ def test_a_failed_run_leaves_an_earlier_one_alone(tmp_path, capsys, monkeypatch)
     assert run("--out", tmp_path / "out", "-q") == 0
     before = (tmp_path / "out/summary.json").read_bytes()
     monkeypatch.setattr(command, "open_source", Torn)
-    assert run("--out", tmp_path / "out") == 2
+    assert run("--out", tmp_path / "out", "--overwrite") == 2
     assert capsys.readouterr().err == "error: torn.csv, line 301: wrong number of fields; expected 4, found 2\n"
     assert (tmp_path / "out/summary.json").read_bytes() == before
 
@@ -180,6 +232,10 @@ def test_version_and_help(capsys):
         ["evaluate", "none.yaml"],
         ["evaluate", "--model", "none"],
         ["evaluate", "--limit", "0"],
+        *(["evaluate", option, "1" + "0" * 30] for option in ("--limit", "--delay", "--seed", "--shuffle", "--window")),
+        ["evaluate", "--batch-size", "1" + "0" * 30],
+        ["evaluate", "--set", "model.parameters.period=" + "1" + "0" * 30],
+        ["evaluate", "--set", "model.parameters.tree.grace_period=-" + "1" + "0" * 30],
         ["evaluate", "--on-error", "ignore"],
         ["evaluate", "--set", "stream"],
         ["evaluat"],

@@ -25,6 +25,8 @@ STABLE = (
     "metrics",
     "ranking",
     "fading_metrics",
+    "calibration",
+    "objectives",
     "baselines",
     "events",
     "clusters",
@@ -43,8 +45,8 @@ def place(monkeypatch, tmp_path):
 
 
 def command(model, stream, out, *more):
-    common = ["evaluate", "--model", model, "--window", "200", "--save-predictions", "--quiet", "--out", str(out)]
-    return [*common, *SETTINGS.get(model, []), *STREAMS[stream], *more]
+    common = ["evaluate", "--model", model, "--window", "200", "--save-predictions", "--quiet", "--overwrite"]
+    return [*common, "--out", str(out), *SETTINGS.get(model, []), *STREAMS[stream], *more]
 
 
 def outcome(path):
