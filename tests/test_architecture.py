@@ -24,7 +24,7 @@ ALLOWED = {
     "simulation": {"streams"},
     "evaluation": {"streams", "ihomer"},
     "report": {"streams", "evaluation", "ihomer"},
-    "cli": {"streams", "simulation", "evaluation", "report", "ihomer"},
+    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

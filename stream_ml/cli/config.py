@@ -42,6 +42,7 @@ class StreamSection(_Section):
     labels: str | None = Field(
         None, description="first:N, last:N, prefix:P, xml:FILE, or name,name; null: as the file says."
     )
+    header: bool = Field(True, description="Whether the first line of a CSV file names its columns.")
     limit: int | None = Field(None, ge=1, le=LARGEST, description="Instances to take; null: all.")
     shuffle: int | None = Field(None, ge=0, le=LARGEST, description="Seed of a shuffle; null: the order of the file.")
     delay: int = Field(

@@ -50,6 +50,7 @@ def evaluate(
         str | None, typer.Option(help="Label columns: first:N, last:N, prefix:P, xml:FILE or name,name.")
     ] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
     model: Annotated[str | None, typer.Option(help="ihomer, no_change or majority_labelset.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
@@ -81,6 +82,7 @@ def evaluate(
         "stream.source": source,
         "stream.labels": labels,
         "stream.format": format,
+        "stream.header": False if no_header else None,
         "stream.limit": limit,
         "stream.shuffle": shuffle,
         "stream.delay": delay,

@@ -41,6 +41,7 @@ def open_source(section: StreamSection) -> Stream:
             shuffle=section.shuffle,
             delay=section.delay,
             on_error=section.on_error,
+            header=section.header,
         )
     for name in ("labels", "format"):
         if getattr(section, name) is not None:
@@ -61,17 +62,18 @@ def expected_rows(stream: Stream, section: StreamSection) -> int | None:
     if stream.n_instances is not None:
         return stream.n_instances
     rows = section.limit
-    if rows is None and section.source is not None and Path(section.source).stat().st_size <= COUNTED_BYTES:
-        rows = _lines_of_data(Path(section.source))
+    file = None if section.source is None else Path(section.source)
+    if rows is None and file is not None and file.is_file() and file.stat().st_size <= COUNTED_BYTES:
+        rows = _lines_of_data(file)
     return rows * (2 if section.delay else 1) if rows is not None else None
 
 
 def _lines_of_data(path: Path) -> int:
     """Lines of a text file, less those of an ARFF header."""
-    from stream_ml.streams.lines import read_chunks
+    from stream_ml.streams.lines import TextFile
 
     lines, header = 0, 0
-    for first, chunk in read_chunks(path):
+    for first, chunk in TextFile(path).chunks():
         if not header and (match := DATA_LINE.search(chunk)):
             header = first + chunk.count(b"\n", 0, match.start())
         lines = first - 1 + chunk.count(b"\n") + (not chunk.endswith(b"\n"))

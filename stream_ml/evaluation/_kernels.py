@@ -89,21 +89,21 @@ def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
 
 
 @kernel
-def calibration_rows(probabilities, y_indptr, y_indices, chosen, least, fading, bins, losses, prior):
-    """Add the rows named in `chosen` to the reliability table and to the log-losses.
+def calibration_rows(probabilities, y_indptr, y_indices, chosen, known, least, fading, bins, losses, prior):
+    """Add the rows named in `chosen`, with their first `known` (rows,) labels, to reliability table and log-losses.
 
     `bins` (B, 3): pairs of row and label, their probabilities, their positives, for pairs of probability above `least`,
     in bins of equal width over [0, 1]. `losses` (3,): pairs, log-loss of the probabilities, log-loss of the prior.
     `prior` (1 + labels,): fading number of rows before, and of positives; a row is added after its own loss is.
     """
-    n_labels, n_bins = probabilities.shape[1], len(bins)
-    positive = np.zeros(n_labels, dtype=np.bool_)
+    n_bins = len(bins)
+    positive = np.zeros(probabilities.shape[1], dtype=np.bool_)
     for i in range(len(chosen)):
         row = chosen[i]
         for j in range(y_indptr[row], y_indptr[row + 1]):
             positive[y_indices[j]] = True
-        losses[0] += n_labels
-        for label in range(n_labels):
+        losses[0] += known[row]
+        for label in range(known[row]):
             p = probabilities[row, label]
             q = (prior[1 + label] + 0.5) / (prior[0] + 1.0)
             if p > least:

@@ -55,8 +55,18 @@ class Calibration:
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         p = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
         self._prior = grown(self._prior, (1 + capacity(p.shape[1], len(self._prior) - 1),))
+        known = batch.labels_known()
         calibration_rows(
-            p, batch.y_indptr, batch.y_indices, chosen, self.least, self.fading, self._bins, self._losses, self._prior
+            p,
+            batch.y_indptr,
+            batch.y_indices,
+            chosen,
+            known,
+            self.least,
+            self.fading,
+            self._bins,
+            self._losses,
+            self._prior,
         )
 
     def result(self) -> dict[str, Any]:

@@ -62,11 +62,12 @@ class Metrics:
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
         """Add rows of a batch: those named, or all. Their labels must be known."""
-        self.n_labels = max(self.n_labels, batch.n_labels)
-        room = capacity(self.n_labels, self._counts.shape[1])
+        chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
+        if len(chosen):  # what only later rows bring does not count yet, wherever the batch ends
+            self.n_labels = max(self.n_labels, int(batch.labels_known()[chosen[-1]]))
+        room = capacity(batch.n_labels, self._counts.shape[1])
         if room > self._counts.shape[1]:
             self._counts = grown(self._counts, (3, room))
-        chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         score_rows(
             batch.y_indptr,
             batch.y_indices,

@@ -46,4 +46,6 @@ def warm_up(model: Model, *, sparse: bool) -> None:
     score_rows(*y_rows, *z_rows, rows, 1.0, np.ones(1), np.zeros((3, LABELS)), np.zeros(6))
     p = np.zeros((ROWS, LABELS), dtype=np.float32)
     top_hits(p, *y_rows, rows, np.zeros(1, dtype=np.int64))
-    calibration_rows(p, *y_rows, rows, 0.05, 0.999, np.zeros((1, 3)), np.zeros(3), np.zeros(1 + LABELS))
+    calibration_rows(
+        p, *y_rows, rows, batch.labels_known(), 0.05, 0.999, np.zeros((1, 3)), np.zeros(3), np.zeros(1 + LABELS)
+    )

@@ -14,9 +14,8 @@ from stream_ml.streams.arff_header import quoted, read_header
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
-from stream_ml.streams.lines import decode, listed, read_chunks, shown
-from stream_ml.streams.schema import Schema
-from stream_ml.streams.source import RowBuilder, Stream
+from stream_ml.streams.lines import TextFile, decode, listed, shown
+from stream_ml.streams.source import RowBuilder, Stream, stem_of
 
 __all__ = ["ArffStream"]
 
@@ -50,19 +49,17 @@ class ArffStream(Stream):
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path = path
-        self.name = path.name.removesuffix(".gz").rpartition(".")[0]
-        header = read_header(path)
+        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        header = read_header(self._file)
         names = [c.name for c in header.columns]
         chosen = choose_labels(labels, names, path, relation=header.relation)
         self._columns, self._data_line = header.columns, header.data_line
         self._plan = ColumnPlan(header.columns, chosen, source=str(path))
-        features = [c for c, target in zip(header.columns, self._plan.targets, strict=True) if target >= 0]
-        self.schema = Schema(features, [names[i] for i in chosen], sparse=header.sparse, name=self.name)
+        self.schema = self._plan.schema(self.name, sparse=header.sparse)
 
     def pieces(self) -> Iterator[Batch]:
         """The rows in pieces of about a megabyte of text."""
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks(rows=True)) as file:
             chunks = Chunks(file)
             chunks.skip_lines(self._data_line)
             yield from compiled_rows(chunks, self._plan, self.schema, careful=self._take_row)

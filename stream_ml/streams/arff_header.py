@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from stream_ml.errors import DataError
-from stream_ml.streams.lines import MAX_FIELD, decode, read_chunks, shown
+from stream_ml.streams.lines import MAX_FIELD, TextFile, decode, shown
 from stream_ml.streams.schema import Feature
 
 __all__ = ["Header", "quoted", "read_header"]
@@ -66,7 +65,7 @@ def _meaning(match: re.Match[str]) -> str:
     return chr(int(escaped[1:], 16)) if len(escaped) == 5 else MEANINGS.get(escaped, escaped)
 
 
-def read_header(path: Path) -> Header:
+def read_header(file: TextFile) -> Header:
     """Read an ARFF file up to its first row.
 
     Raises
@@ -74,7 +73,7 @@ def read_header(path: Path) -> Header:
     DataError
         The file is empty or not ARFF, an attribute is declared twice, has no values, or is text, a date or a relation.
     """
-    return _HeaderReader(str(path)).read(path)
+    return _HeaderReader(str(file.path)).read(file)
 
 
 class _HeaderReader:
@@ -86,9 +85,9 @@ class _HeaderReader:
         self.columns: list[Feature] = []
         self.declared: dict[str, int] = {}
 
-    def read(self, path: Path) -> Header:
+    def read(self, file: TextFile) -> Header:
         data_line = 0
-        for self.line, text in _lines(path):
+        for self.line, text in _lines(file):
             if data_line:
                 return Header(self.relation or "", self.columns, data_line, text.startswith("{"))
             match = KEYWORD.match(text)
@@ -197,14 +196,14 @@ class _HeaderReader:
         )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(file: TextFile) -> Iterator[tuple[int, str]]:
     """Numbered lines that are neither empty nor comments."""
-    with closing(read_chunks(path)) as chunks:
+    with closing(file.chunks()) as chunks:
         for first, chunk in chunks:
             place, line = 0, first
             while place < len(chunk):
                 end = (chunk.find(b"\n", place) + 1) or len(chunk)
-                text = decode(chunk[place:end], source=str(path), line=line).strip()
+                text = decode(chunk[place:end], source=str(file.path), line=line).strip()
                 if text and not text.startswith("%"):
                     yield line, text
                 place, line = end, line + 1

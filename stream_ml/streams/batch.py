@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.streams.dense import features_of, labels_of
 from stream_ml.streams.schema import Schema
 
 __all__ = ["LEARN", "PREDICT", "Batch", "Predictions"]
@@ -44,6 +45,9 @@ class Batch:
         scored with; a learner reads labels of rows with `LEARN` alone. "No labels" is labelled with none positive.
     ids, timestamps
         Optional: record ids; int64 milliseconds.
+    known
+        Of a stream whose features and labels appear while it is read: how many of each had before the first row. None
+        where all are known from the start.
     """
 
     schema: Schema
@@ -59,14 +63,49 @@ class Batch:
     labelled: NDArray[np.bool_]
     ids: list[str] | None = field(default=None)
     timestamps: NDArray[np.int64] | None = field(default=None)
+    known: tuple[int, int] | None = field(default=None)
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.mode)
 
     @classmethod
+    def of_rows(
+        cls,
+        schema: Schema,
+        x_indptr: NDArray[np.int64],
+        x_indices: NDArray[np.int32],
+        x_values: NDArray[np.float32],
+        y_indptr: NDArray[np.int64],
+        y_indices: NDArray[np.int32],
+        labelled: NDArray[np.bool_],
+        *,
+        first: int = 0,
+    ) -> Batch:
+        """Rows in the batch's own form, taken as they are; those that are labelled are predicted, then learned."""
+        return cls(
+            schema=schema,
+            first=first,
+            n_features=schema.n_features,
+            n_labels=schema.n_labels,
+            x_indptr=x_indptr,
+            x_indices=x_indices,
+            x_values=x_values,
+            y_indptr=y_indptr,
+            y_indices=y_indices,
+            mode=np.where(labelled, PREDICT | LEARN, PREDICT).astype(np.uint8),
+            labelled=labelled,
+        )
+
+    @classmethod
     def from_dense(cls, schema: Schema, x: Any, y: Any, *, first: int = 0) -> Batch:
-        """Rows from arrays: `x` (n, n_features), `y` (n, n_labels) of 0/1. Predicted, then learned.
+        """Rows from arrays: `x` (n, n_features), NaN where missing; `y` (n, n_labels) of 0/1. Predicted, then learned.
+
+        Raises
+        ------
+        DataError
+            Shapes that do not fit the schema or each other, a value that single precision does not hold or that a
+            nominal feature does not have, or a label that is neither 0 nor 1: says row and field.
 
         Examples
         --------
@@ -76,33 +115,20 @@ class Batch:
         >>> batch.y_indices.tolist(), next(batch.iter_dicts())
         ([1, 0, 1], ({'a': 1.0, 'b': 0.0}, {'p': False, 'q': True}))
         """
-        x = np.ascontiguousarray(x, dtype=np.float32)
-        y = np.asarray(y) != 0
-        n, n_features = x.shape
-        rows, columns = np.nonzero(y)
-        y_indptr = np.zeros(n + 1, dtype=np.int64)
-        np.cumsum(np.bincount(rows, minlength=n), out=y_indptr[1:])
-        if schema.sparse:
-            x_rows, x_columns = np.nonzero(x)
-            x_indptr = np.zeros(n + 1, dtype=np.int64)
-            np.cumsum(np.bincount(x_rows, minlength=n), out=x_indptr[1:])
-            x_indices, x_values = x_columns.astype(np.int32), x[x_rows, x_columns]
-        else:
-            x_indptr = np.arange(n + 1, dtype=np.int64) * n_features
-            x_indices = np.tile(np.arange(n_features, dtype=np.int32), n)
-            x_values = x.reshape(-1)
-        return cls(
-            schema=schema,
+        values = features_of(x, schema)
+        positive = labels_of(y, schema, len(values))
+        n = len(values)
+        y_rows, y_columns = np.nonzero(positive)
+        x_rows, x_columns = np.nonzero(values) if schema.sparse else np.nonzero(np.ones(values.shape, dtype=np.bool_))
+        return cls.of_rows(
+            schema,
+            np.concatenate([[0], np.cumsum(np.bincount(x_rows, minlength=n))]).astype(np.int64),
+            x_columns.astype(np.int32),
+            values[x_rows, x_columns],
+            np.concatenate([[0], np.cumsum(np.bincount(y_rows, minlength=n))]).astype(np.int64),
+            y_columns.astype(np.int32),
+            np.ones(n, dtype=np.bool_),
             first=first,
-            n_features=n_features,
-            n_labels=y.shape[1],
-            x_indptr=x_indptr,
-            x_indices=x_indices,
-            x_values=x_values,
-            y_indptr=y_indptr,
-            y_indices=columns.astype(np.int32),
-            mode=np.full(n, PREDICT | LEARN, dtype=np.uint8),
-            labelled=np.ones(n, dtype=np.bool_),
         )
 
     def rows(self, start: int, stop: int) -> Batch:
@@ -123,7 +149,28 @@ class Batch:
             labelled=self.labelled[start:stop],
             ids=None if self.ids is None else self.ids[start:stop],
             timestamps=None if self.timestamps is None else self.timestamps[start:stop],
+            known=self.known_at(start),
         )
+
+    def known_at(self, row: int) -> tuple[int, int] | None:
+        """How many features and labels had appeared before that row; None where all are known from the start."""
+        if self.known is None:
+            return None
+        features, labels = self.known
+        shown = int(self.x_indices[: self.x_indptr[row]].max(initial=-1)) + 1
+        positive = int(self.y_indices[: self.y_indptr[row]].max(initial=-1)) + 1
+        return max(features, shown), max(labels, positive)
+
+    def labels_known(self) -> NDArray[np.int64]:
+        """How many labels had appeared up to each row, itself included: int64 (n,)."""
+        if self.known is None:
+            return np.full(len(self), self.n_labels, dtype=np.int64)
+        highest = np.full(len(self), self.known[1] - 1, dtype=np.int64)
+        filled = np.flatnonzero(np.diff(self.y_indptr))
+        if len(filled):
+            last = self.y_indices[self.y_indptr[filled + 1] - 1]  # labels of a row rise
+            highest[filled] = np.maximum(highest[filled], last)
+        return np.maximum.accumulate(highest) + 1
 
     def with_mode(self, mode: int) -> Batch:
         """The same rows, all of them to be predicted (`PREDICT`), learned (`LEARN`), or both."""
@@ -175,16 +222,27 @@ class Batch:
         """River-style `(x, y)` pairs: `{feature: value}` and `{label: bool}` with every label named.
 
         A nominal value is given as its string, a missing one is left out. `zeros=False` leaves out numeric zeros and
-        absent features, as people do who feed river sparse data.
+        absent features, as people do who feed river sparse data. Where features and labels appear while a stream is
+        read, a row has those that appeared up to it.
         """
         features = self.schema.features[: self.n_features]
         names = [f.name for f in features]
         labels = self.schema.labels[: self.n_labels]
+        n_features, n_labels = self.known or (self.n_features, self.n_labels)
         absent: dict[str, Any] = {}
-        if self.schema.sparse and zeros:
-            absent = {f.name: f.values[0] if f.values is not None else 0.0 for f in features}
-        nothing = dict.fromkeys(labels, False)
+        nothing: dict[str, bool] = {}
         for row in range(len(self)):
+            if self.known is not None:
+                n_features = max(
+                    n_features, int(self.x_indices[self.x_indptr[row] : self.x_indptr[row + 1]].max(initial=-1)) + 1
+                )
+                n_labels = max(
+                    n_labels, int(self.y_indices[self.y_indptr[row] : self.y_indptr[row + 1]].max(initial=-1)) + 1
+                )
+            if self.schema.sparse and zeros:
+                for f in features[len(absent) : n_features]:
+                    absent[f.name] = f.values[0] if f.values is not None else 0.0
+            nothing.update(dict.fromkeys(labels[len(nothing) : n_labels], False))
             x = dict(absent)
             lo, hi = self.x_indptr[row], self.x_indptr[row + 1]
             for j, value in zip(self.x_indices[lo:hi].tolist(), self.x_values[lo:hi].tolist(), strict=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream_ml.errors import DataError
-from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.batch import Batch
 from stream_ml.streams.lines import listed
 from stream_ml.streams.numbers import number
 from stream_ml.streams.schema import Feature, Schema
@@ -105,6 +105,12 @@ class ColumnPlan:
         # in a sparse row an absent value is the first one declared
         self.inverted = [i for i in labels if columns[i].values is not None and self.positive[i] == 0.0]
         self.codes = [{v: float(k) for k, v in enumerate(c.values)} if c.values is not None else None for c in columns]
+
+    def schema(self, name: str, *, sparse: bool) -> Schema:
+        """Features and labels in the order of the file."""
+        features = [c for c, target in zip(self.columns, self.targets, strict=True) if target >= 0]
+        labels = [c.name for c, target in zip(self.columns, self.targets, strict=True) if target < 0]
+        return Schema(features, labels, sparse=sparse, name=name)
 
     def _positive(self, name: str, values: tuple[str, ...]) -> float:
         """Position of the value that makes the label positive, -1 where none does."""
@@ -240,17 +246,12 @@ def new_rows(room: int) -> Rows:
 def plain_batch(schema: Schema, out: Rows, rows: int) -> Batch:
     """A batch of the first rows of what a kernel wrote."""
     n_x, n_y = int(out.x_ends[rows - 1]), int(out.y_ends[rows - 1])
-    labelled = out.labelled[:rows].copy()
-    return Batch(
-        schema=schema,
-        first=0,
-        n_features=schema.n_features,
-        n_labels=schema.n_labels,
-        x_indptr=np.concatenate([[0], out.x_ends[:rows]]),
-        x_indices=out.x_indices[:n_x].copy(),
-        x_values=out.x_values[:n_x].copy(),
-        y_indptr=np.concatenate([[0], out.y_ends[:rows]]),
-        y_indices=out.y_indices[:n_y].copy(),
-        mode=np.where(labelled, PREDICT | LEARN, PREDICT).astype(np.uint8),
-        labelled=labelled,
+    return Batch.of_rows(
+        schema,
+        np.concatenate([[0], out.x_ends[:rows]]),
+        out.x_indices[:n_x].copy(),
+        out.x_values[:n_x].copy(),
+        np.concatenate([[0], out.y_ends[:rows]]),
+        out.y_indices[:n_y].copy(),
+        out.labelled[:rows].copy(),
     )

@@ -1,4 +1,4 @@
-"""CSV files with a header, read in batches."""
+"""CSV files, read in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,9 @@ from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
-from stream_ml.streams.lines import MAX_FIELD, decode, read_chunks, shown
-from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream
+from stream_ml.streams.lines import MAX_FIELD, TextFile, decode, shown
+from stream_ml.streams.schema import Feature
+from stream_ml.streams.source import RowBuilder, Stream, stem_of
 
 __all__ = ["OTHER", "CsvStream"]
 
@@ -32,6 +32,8 @@ WINDOW = 1 << 12
 
 class CsvStream(Stream):
     """A comma-, semicolon- or tab-separated file whose first line names its columns, quoted as in RFC 4180.
+
+    With `header=False` there is no such line, and columns are called `x0`, `x1`, ...
 
     Labels are found as `label_spec.choose_labels` says; a label is 0 or 1, false or true, no or yes, and a row whose
     labels are all missing is not labelled. The first 1000 rows (a million cells, if that is less) tell which features
@@ -54,40 +56,48 @@ class CsvStream(Stream):
         labels: str | None = None,
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
+        header: bool = True,
     ) -> None:
         super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path = path
-        self.name = path.name.removesuffix(".gz").rpartition(".")[0]
+        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
         self._separator, self._limit = self._find_separator(), MAX_COLUMNS + 1
         with closing(self._records()) as records:
-            names = self._read_names(records)
+            first = next(records, [])
+            names = self._read_names(first) if header else [f"x{i}" for i in range(len(first))]
+            if not names:
+                raise DataError("the file is empty", source=str(self.path), expected="a header line and rows")
             chosen = choose_labels(labels, names, path)
-            self._header_lines, self._limit = self._lines_read, len(names) + 1
-            rows = islice(records, max(1, min(PROBE_ROWS, PROBE_CELLS // len(names))))
+            self._header_lines, self._limit = self._lines_read if header else 0, len(names) + 1
+            following = records if header else chain([first], records)
+            rows = islice(following, max(1, min(PROBE_ROWS, PROBE_CELLS // len(names))))
             probe = [cells for cells in rows if len(cells) == len(names)]
-            more = next(records, None) is not None
+            more = next(following, None) is not None
         labels_at, by_column = set(chosen), zip(*probe, strict=True) if probe else [()] * len(names)
         self._columns = [
             Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
         ]
         self._plan = ColumnPlan(self._columns, chosen, source=str(path))
-        features = [c for c, target in zip(self._columns, self._plan.targets, strict=True) if target >= 0]
-        self.schema = Schema(features, [names[i] for i in chosen], sparse=False, name=self.name)
+        self.schema = self._plan.schema(self.name, sparse=False)
 
     # -- header and first rows ------------------------------------------------------------------------------------
 
     def _find_separator(self) -> str:
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks()) as file:
             _, chunk = next(file, (1, b""))
         head = QUOTED.sub(b"", chunk.lstrip(b"\r\n").split(b"\n", 1)[0])
         return max(",;\t", key=lambda separator: head.count(separator.encode()))
 
-    def _read_names(self, records: Iterator[list[str]]) -> list[str]:
+    def _read_names(self, cells: list[str]) -> list[str]:
         """The columns' names: the first record, whether bad rows are skipped or not."""
-        names = [name.strip() for name in next(records, [])]
-        if not names:
-            raise DataError("the file is empty", source=str(self.path), expected="a header line and rows")
+        names = [name.strip() for name in cells]
+        if len(names) > 1 and all(map(_is_number, names)):
+            raise self._error(
+                1,
+                "the first line looks like data: every value is a number",
+                expected="the columns' names",
+                hint="of a file without names say --no-header (header=False): its columns are called x0, x1, ...",
+            )
         if len(names) > MAX_COLUMNS:
             raise self._error(1, f"more than {MAX_COLUMNS} columns")
         seen = set()
@@ -101,7 +111,7 @@ class CsvStream(Stream):
 
     def _records(self) -> Generator[list[str], None, None]:
         """Cells of each record; bad ones, but for the first, are left out here and reported when they are read."""
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks()) as file:
             chunks = Chunks(file)
             first = True
             while chunks:
@@ -120,7 +130,7 @@ class CsvStream(Stream):
 
     def pieces(self) -> Iterator[Batch]:
         """The rows in pieces of about a megabyte of text."""
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks(rows=True)) as file:
             chunks = Chunks(file)
             chunks.skip_lines(self._header_lines)
             yield from compiled_rows(
@@ -207,8 +217,10 @@ class CsvStream(Stream):
         field: str | None = None,
         expected: str | None = None,
         found: str | None = None,
+        hint: str | None = None,
     ) -> DataError:
-        return DataError(problem, source=str(self.path), line=line, field=field, expected=expected, found=found)
+        source = str(self.path)
+        return DataError(problem, source=source, line=line, field=field, expected=expected, found=found, hint=hint)
 
 
 def _text(raw: bytes) -> str:

@@ -32,6 +32,7 @@ def open_stream(
     shuffle: int | None = None,
     delay: int = 0,
     on_error: Literal["raise", "skip"] = "raise",
+    header: bool = True,
 ) -> Stream:
     """A file as a stream of batches, read in constant memory (but for `shuffle`).
 
@@ -54,6 +55,8 @@ def open_stream(
         Rows after which labels arrive.
     on_error
         `raise`, or `skip` to leave bad rows out and count them in `.skipped`.
+    header
+        Whether the first line of a CSV file names its columns; else they are called `x0`, `x1`, ...
 
     Raises
     ------
@@ -87,28 +90,35 @@ def open_stream(
     kind = format or _format_of(file)
     if labels is not None and kind not in {"arff", "csv"}:
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
-    stream: Stream
-    if kind == "arff":
-        from stream_ml.streams.arff import ArffStream
-
-        stream = ArffStream(file, labels=labels, batch_size=batch_size, on_error=on_error)
-    elif kind == "csv":
-        from stream_ml.streams.csv_file import CsvStream
-
-        stream = CsvStream(file, labels=labels, batch_size=batch_size, on_error=on_error)
-    elif kind == "jsonl":
-        from stream_ml.streams.json_lines import JsonStream
-
-        stream = JsonStream(file, batch_size=batch_size, on_error=on_error)
-    else:
-        from stream_ml.streams.svmlight import SvmlightStream
-
-        stream = SvmlightStream(file, xmc=kind == "xmc", batch_size=batch_size, on_error=on_error)
+    if not header and kind != "csv":
+        raise DataError(f"a {kind} file needs no line of names", source=str(file), hint="leave --no-header out")
+    stream = _opened(file, kind, labels, batch_size, on_error, header)
     if shuffle is not None:
         stream = Shuffled(stream, shuffle)
     if limit is not None:
         stream = Limited(stream, limit)
     return Delayed(stream, delay) if delay else stream
+
+
+def _opened(
+    file: Path, kind: str, labels: str | None, batch_size: int, on_error: Literal["raise", "skip"], header: bool
+) -> Stream:
+    """The reader of a format; those that are not used are not loaded."""
+    if kind == "arff":
+        from stream_ml.streams.arff import ArffStream
+
+        return ArffStream(file, labels=labels, batch_size=batch_size, on_error=on_error)
+    if kind == "csv":
+        from stream_ml.streams.csv_file import CsvStream
+
+        return CsvStream(file, labels=labels, batch_size=batch_size, on_error=on_error, header=header)
+    if kind == "jsonl":
+        from stream_ml.streams.json_lines import JsonStream
+
+        return JsonStream(file, batch_size=batch_size, on_error=on_error)
+    from stream_ml.streams.svmlight import SvmlightStream
+
+    return SvmlightStream(file, xmc=kind == "xmc", batch_size=batch_size, on_error=on_error)
 
 
 def _format_of(path: Path) -> str:

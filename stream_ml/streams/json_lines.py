@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,14 +14,15 @@ import orjson
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.lines import read_chunks, shown
+from stream_ml.streams.lines import TextFile, shown
 from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream
+from stream_ml.streams.source import RowBuilder, Stream, stem_of
 
 __all__ = ["JsonRows", "JsonStream"]
 
 PIECE = 1000
+KEYS = {"x", "y", "id", "ts"}
 
 
 class JsonRows:
@@ -54,6 +57,9 @@ class JsonRows:
 
         if not isinstance(record, dict):
             raise bad("not an instance", None, "an object with x and y", record)
+        if not record.keys() <= KEYS:
+            unknown = next(key for key in record if key not in KEYS)
+            raise bad("an unknown key", unknown, "x, y, id, ts", record[unknown])
         x, y = record.get("x"), record.get("y")
         key, timestamp = record.get("id"), record.get("ts")
         if not isinstance(x, dict | list):
@@ -122,8 +128,7 @@ class JsonStream(Stream):
 
     def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
         super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path = path
-        self.name = path.name.removesuffix(".gz").rpartition(".")[0]
+        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
         self._sparse = self._first_is_sparse()
         self.schema = Schema(sparse=self._sparse, name=self.name)
 
@@ -138,15 +143,19 @@ class JsonStream(Stream):
             raise DataError("the file is empty", source=str(self.path), expected='one {"x": ..., "y": ...} per line')
         return True
 
-    def _records(self) -> Generator[tuple[int, Any], None, None]:
+    def _records(self, *, rows: bool = False) -> Generator[tuple[int, Any], None, None]:
         """Numbered lines, parsed; where one is no JSON, the error that says so."""
-        with closing(read_chunks(self.path)) as chunks:
+        with closing(self._file.chunks(rows=rows)) as chunks:
             for first, chunk in chunks:
                 for line, raw in enumerate(chunk.split(b"\n"), first):
                     if not raw.strip():
                         continue
                     try:
-                        yield line, orjson.loads(raw)
+                        record = orjson.loads(raw)
+                        if _may_repeat_a_key(raw, record) and (key := _repeated_key(raw)) is not None:
+                            yield line, DataError("a key twice", source=str(self.path), line=line, field=key)
+                            continue
+                        yield line, record
                     except orjson.JSONDecodeError as error:
                         yield (
                             line,
@@ -163,7 +172,7 @@ class JsonStream(Stream):
         """The rows, a thousand at a time."""
         self.schema = Schema(sparse=self._sparse, name=self.name)
         rows = JsonRows(self.schema)
-        with closing(self._records()) as records:
+        with closing(self._records(rows=True)) as records:
             for line, record in records:
                 try:
                     if isinstance(record, DataError):
@@ -176,6 +185,31 @@ class JsonStream(Stream):
                     yield rows.builder.batch()
         if len(rows.builder):
             yield rows.builder.batch()
+
+
+def _may_repeat_a_key(raw: bytes, record: Any) -> bool:
+    """Whether the line holds more quotes than the parsed record has texts: it is read again with care then."""
+    if not isinstance(record, dict):
+        return False
+    x, y = record.get("x"), record.get("y")
+    texts = len(record) + isinstance(record.get("id"), str)
+    if isinstance(x, dict):
+        texts += len(x) + sum(isinstance(value, str) for value in x.values())
+    if isinstance(y, list):
+        texts += sum(isinstance(label, str) for label in y)
+    return raw.count(b'"') != 2 * texts
+
+
+def _repeated_key(raw: bytes) -> str | None:
+    """A key that stands twice in one object of the line."""
+    twice: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        keys = Counter(key for key, _ in pairs)
+        twice.extend(key for key, n in keys.items() if n > 1)
+
+    json.loads(raw, object_pairs_hook=note)
+    return twice[0] if twice else None
 
 
 def _show(value: Any) -> str:

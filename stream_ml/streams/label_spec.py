@@ -102,6 +102,9 @@ def label_columns(spec: str, columns: Sequence[str], *, source: str) -> list[int
         raise LabelSpecError(f"labels {shown(spec)} cannot be: {error}", source=source, hint=HOW_TO) from error
     if not any(names):
         raise LabelSpecError("no label columns", source=source, hint=HOW_TO)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise LabelSpecError(f"labels {shown(spec)} cannot be: {shown(twice)} stands there twice", source=source)
     return _named(names, columns, source)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
 from stream_ml.errors import DataError
 
-__all__ = ["MAX_FIELD", "MAX_LINE", "decode", "listed", "open_binary", "read_chunks", "shown"]
+__all__ = ["MAX_FIELD", "MAX_LINE", "TextFile", "decode", "listed", "shown"]
 
 CHUNK = 1 << 20
 MAX_LINE = 64 << 20
@@ -22,75 +23,113 @@ BOM = b"\xef\xbb\xbf"
 SHOWN = 60
 
 
-def open_binary(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked if it is a gzip file or is called one.
+class TextFile:
+    """A text file, plain or gzip, that is read in chunks of whole lines; again and again, or once if it is a pipe.
+
+    Of a pipe the beginning is kept, as far as headers are read from it, until its rows are read.
 
     Raises
     ------
     DataError
-        It cannot be opened.
+        The file cannot be opened; from `chunks`, also when the rows of a pipe are wanted a second time.
     """
-    try:
-        if path.is_dir():
-            raise DataError("is a directory", source=str(path), expected="a file")
-        file = path.open("rb")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._is_pipe = path.exists() and not path.is_file() and not path.is_dir()
+        self._pipe: IO[bytes] | None = None
+        self._kept: list[bytes] = []
+        self._used = False
+
+    def chunks(self, *, rows: bool = False) -> Generator[tuple[int, bytes], None, None]:
+        """Pairs (number of the first line, from 1; whole lines), each about a megabyte; the last line may lack its end.
+
+        A byte order mark is left out. The file is closed when the iterator is exhausted, fails or is closed.
+
+        Parameters
+        ----------
+        rows
+            Whether it is read for its rows: a pipe cannot be read again then.
+
+        Raises
+        ------
+        DataError
+            The file cannot be opened or unpacked, or a line is longer than `MAX_LINE`.
+        """
+        line, size, first = 1, 0, True
+        waiting: list[bytes] = []
+        with closing(self._of_pipe(rows) if self._is_pipe else self._of_file()) as blocks:
+            while block := self._next(blocks, line):
+                block = block.removeprefix(BOM) if first else block
+                first = False
+                cut = block.rfind(b"\n") + 1
+                if cut:
+                    chunk = b"".join((*waiting, block[:cut]))
+                    waiting, size = [], 0
+                    yield line, chunk
+                    line += chunk.count(b"\n")
+                if cut < len(block):
+                    waiting.append(block[cut:])
+                    size += len(block) - cut
+                if size > MAX_LINE:
+                    raise self._error(f"a line of more than {MAX_LINE >> 20} MB", line)
+        if waiting:
+            yield line, b"".join(waiting)
+
+    def _open(self) -> IO[bytes]:
+        """The file's bytes, unpacked if it is a gzip file or is called one."""
         try:
-            packed = path.suffix.lower() == ".gz" or file.read(len(GZIP)) == GZIP
-        except BaseException:
-            file.close()
-            raise
-        if packed:
-            file.close()
-            return cast(IO[bytes], gzip.open(path, "rb"))
-        file.seek(0)
-        return file
-    except FileNotFoundError as error:
-        raise DataError("no such file", source=str(path)) from error
-    except OSError as error:
-        raise DataError(f"cannot be opened: {error.strerror or error}", source=str(path)) from error
+            if self.path.is_dir():
+                raise DataError("is a directory", source=str(self.path), expected="a file")
+            file = self.path.open("rb")
+            if self.path.suffix.lower() != ".gz" and file.peek(len(GZIP))[: len(GZIP)] != GZIP:
+                return file
+            unpacked: Any = gzip.GzipFile(fileobj=file)
+            unpacked.myfileobj = file  # closed with it
+            return unpacked
+        except FileNotFoundError as error:
+            raise DataError("no such file", source=str(self.path)) from error
+        except OSError as error:
+            raise DataError(f"cannot be opened: {error.strerror or error}", source=str(self.path)) from error
 
+    def _of_file(self) -> Generator[bytes, None, None]:
+        with self._open() as file:
+            while block := file.read(CHUNK):
+                yield block
 
-def read_chunks(path: Path) -> Generator[tuple[int, bytes], None, None]:
-    """Pairs (number of the first line, from 1; whole lines), each about a megabyte; the last line may lack its end.
+    def _of_pipe(self, rows: bool) -> Generator[bytes, None, None]:
+        """What was kept, then what comes, which is kept unless rows are read."""
+        if self._used:
+            raise DataError(
+                "a pipe can be read only once", source=str(self.path), hint="write it to a file to read it again"
+            )
+        if self._pipe is None:
+            self._pipe = self._open()
+        self._used, kept = rows, self._kept
+        if rows:
+            self._kept = []
+        yield from list(kept)
+        del kept
+        while block := self._pipe.read(CHUNK):
+            if not rows:
+                self._kept.append(block)
+            yield block
+        if rows:
+            self._pipe.close()
 
-    A byte order mark is left out. The file is closed when the iterator is exhausted, fails or is closed.
+    def _next(self, blocks: Iterator[bytes], line: int) -> bytes:
+        """The next block, b"" at the end."""
+        try:
+            return next(blocks, b"")
+        except EOFError as error:
+            raise self._error("the gzip file is truncated: it ends in the middle", line) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise self._error(f"damaged or not a gzip file ({error})", line) from error
+        except OSError as error:
+            raise self._error(f"cannot be read: {error.strerror or error}", line) from error
 
-    Raises
-    ------
-    DataError
-        The file cannot be opened or unpacked, or a line is longer than `MAX_LINE`.
-    """
-    line, size = 1, 0
-    waiting: list[bytes] = []
-    with open_binary(path) as file:
-        block = _read(file, path, line).removeprefix(BOM)
-        while block:
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                chunk = b"".join((*waiting, block[:cut]))
-                waiting, size = [], 0
-                yield line, chunk
-                line += chunk.count(b"\n")
-            if cut < len(block):
-                waiting.append(block[cut:])
-                size += len(block) - cut
-            if size > MAX_LINE:
-                raise DataError(f"a line of more than {MAX_LINE >> 20} MB", source=str(path), line=line)
-            block = _read(file, path, line)
-    if waiting:
-        yield line, b"".join(waiting)
-
-
-def _read(file: IO[bytes], path: Path, line: int) -> bytes:
-    """The next block."""
-    try:
-        return file.read(CHUNK)
-    except EOFError as error:
-        raise DataError("the gzip file is truncated: it ends in the middle", source=str(path), line=line) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"damaged or not a gzip file ({error})", source=str(path), line=line) from error
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", source=str(path), line=line) from error
+    def _error(self, problem: str, line: int) -> DataError:
+        return DataError(problem, source=str(self.path), line=line)
 
 
 def decode(text: bytes, *, source: str, line: int) -> str:

@@ -13,8 +13,8 @@ TOO_LARGE = 3.4028235677973366e38
 """The smallest number that rounds to infinity in single precision."""
 
 
-def number(text: str, *, source: str, line: int, field: str) -> float:
-    """The finite number that `text` is.
+def number(text: str, *, source: str, line: int, field: str, missing: bool = True) -> float:
+    """The finite number that `text` is; `missing` tells whether the format writes ? for a missing value.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def number(text: str, *, source: str, line: int, field: str) -> float:
             source=source,
             line=line,
             field=field,
-            expected="a finite number, or ? where it is missing" if literal else "at most 3.4e38",
+            expected=("a finite number" + ", or ? where it is missing" * missing) if literal else "at most 3.4e38",
             found=shown(text),
         )
     return value

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import DataError
-from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.batch import Batch
 from stream_ml.streams.schema import Schema
 
-__all__ = ["RowBuilder", "Skipped", "Stream", "concatenate", "rebatch"]
+__all__ = ["RowBuilder", "Skipped", "Stream", "concatenate", "rebatch", "stem_of"]
 
 KEPT_MESSAGES = 20
 
@@ -64,9 +65,9 @@ class Stream(ABC):
         self.skipped = Skipped()
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of `batch_size` rows, numbered from 0; shorter at the end and where features or labels appear."""
+        """Batches of `batch_size` rows, numbered from 0; the last one may be shorter."""
         self.skipped = Skipped()
-        return rebatch(self.pieces(), self.batch_size)
+        return rebatch(self.pieces(), self.batch_size, grows=self.grows)
 
     @abstractmethod
     def pieces(self) -> Iterator[Batch]:
@@ -126,19 +127,16 @@ class RowBuilder:
 
     def batch(self) -> Batch:
         """The rows so far; the builder is empty then."""
-        labelled = np.array(self.labelled, dtype=np.bool_)
-        built = Batch(
-            schema=self.schema,
-            first=0,
-            n_features=self.schema.n_features,
-            n_labels=self.schema.n_labels,
-            x_indptr=np.array(self.x_ends, dtype=np.int64),
-            x_indices=np.array(self.x_indices, dtype=np.int32),
-            x_values=np.array(self.x_values, dtype=np.float32),
-            y_indptr=np.array(self.y_ends, dtype=np.int64),
-            y_indices=np.array(self.y_indices, dtype=np.int32),
-            mode=np.where(labelled, PREDICT | LEARN, PREDICT).astype(np.uint8),
-            labelled=labelled,
+        built = replace(
+            Batch.of_rows(
+                self.schema,
+                np.array(self.x_ends, dtype=np.int64),
+                np.array(self.x_indices, dtype=np.int32),
+                np.array(self.x_values, dtype=np.float32),
+                np.array(self.y_ends, dtype=np.int64),
+                np.array(self.y_indices, dtype=np.int32),
+                np.array(self.labelled, dtype=np.bool_),
+            ),
             ids=[key or "" for key in self.ids] if any(key is not None for key in self.ids) else None,
             timestamps=np.array(self.timestamps, dtype=np.int64) if max(self.timestamps, default=-1) >= 0 else None,
         )
@@ -193,35 +191,52 @@ def concatenate(batches: Iterable[Batch]) -> Batch:
         )
         if has_times
         else None,
+        known=batches[0].known,
     )
 
 
-def rebatch(pieces: Iterator[Batch], batch_size: int) -> Generator[Batch, None, None]:
+def rebatch(pieces: Iterator[Batch], batch_size: int, *, grows: bool = False) -> Generator[Batch, None, None]:
     """The same rows, numbered from 0, in batches of `batch_size`; closing this closes `pieces`.
 
-    A batch ends early where the next piece knows more features or labels: which ones a row comes with depends on the
-    source alone, never on the batch size.
+    Where features and labels appear while the stream is read (`grows`), a batch has as many as appeared up to its last
+    row, and tells how many were `known` before its first: nothing that is still to come shows.
     """
     waiting: list[Batch] = []
     rows = first = 0
+    known = (0, 0)
+
+    def taken() -> Batch:
+        nonlocal known, first, rows, waiting
+        batch = concatenate(waiting).numbered(first)
+        if grows:
+            before = known
+            known = (
+                max(known[0], int(batch.x_indices.max(initial=-1)) + 1),
+                max(known[1], int(batch.y_indices.max(initial=-1)) + 1),
+            )
+            batch = replace(batch, known=before, n_features=known[0], n_labels=known[1])
+        first, rows, waiting = first + rows, 0, []
+        return batch
+
     try:
         for piece in pieces:
             start = 0
             while start < len(piece):
-                known = (piece.n_features, piece.n_labels)
-                if waiting and known != (waiting[-1].n_features, waiting[-1].n_labels):
-                    yield concatenate(waiting).numbered(first)
-                    first, rows, waiting = first + rows, 0, []
                 stop = min(len(piece), start + batch_size - rows)
                 waiting.append(piece.rows(start, stop))
                 rows += stop - start
                 start = stop
                 if rows == batch_size:
-                    yield concatenate(waiting).numbered(first)
-                    first, rows, waiting = first + rows, 0, []
+                    yield taken()
         if waiting:
-            yield concatenate(waiting).numbered(first)
+            yield taken()
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without its endings, for reports."""
+    name = path.name.removesuffix(".gz")
+    return name.rpartition(".")[0] or name

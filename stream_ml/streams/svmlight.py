@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import ROOM, Chunks, new_rows, plain_batch
-from stream_ml.streams.lines import decode, read_chunks, shown
+from stream_ml.streams.lines import TextFile, decode, shown
 from stream_ml.streams.numbers import number
 from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream
+from stream_ml.streams.source import RowBuilder, Stream, stem_of
 
 __all__ = ["SvmlightStream"]
 
@@ -52,15 +53,14 @@ class SvmlightStream(Stream):
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
         super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path = path
-        self.name = path.name.removesuffix(".gz").rpartition(".")[0]
+        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
         self._header = self._read_header(xmc)
         self.grows = self._header is None
         self.schema = self._new_schema()
 
     def _read_header(self, wanted: bool) -> tuple[int, int, int] | None:
         """Instances, features and labels as the first line gives them, if it does."""
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks()) as file:
             _, chunk = next(file, (1, b""))
         if not chunk.strip():
             raise DataError("the file is empty", source=str(self.path), expected="rows of label,label index:value")
@@ -95,7 +95,7 @@ class SvmlightStream(Stream):
             self.schema = self._new_schema()
         expected, n_features, n_labels = self._header or (0, LARGEST, LARGEST)
         builder, out, found = RowBuilder(self.schema), new_rows(ROOM), 0
-        with closing(read_chunks(self.path)) as file:
+        with closing(self._file.chunks(rows=True)) as file:
             chunks = Chunks(file)
             chunks.skip_lines(0 if self._header is None else 1)
             while chunks:
@@ -138,18 +138,13 @@ class SvmlightStream(Stream):
         x_at = _positions(batch.x_indices, self._feature)
         y_at = _positions(batch.y_indices, self._label)
         x_order, y_order = _row_order(batch.x_indptr, x_at), _row_order(batch.y_indptr, y_at)
-        return Batch(
-            schema=batch.schema,
-            first=0,
+        return replace(
+            batch,
             n_features=self.schema.n_features,
             n_labels=self.schema.n_labels,
-            x_indptr=batch.x_indptr,
             x_indices=x_at[x_order],
             x_values=batch.x_values[x_order],
-            y_indptr=batch.y_indptr,
             y_indices=y_at[y_order],
-            mode=batch.mode,
-            labelled=batch.labelled,
         )
 
     def _feature(self, name: str) -> int:
@@ -205,7 +200,7 @@ class SvmlightStream(Stream):
                 )
             if at in x:
                 raise self._error(line, "an index twice", field=index)
-            x[at] = number(value, source=str(self.path), line=line, field=index)
+            x[at] = number(value, source=str(self.path), line=line, field=index, missing=False)
         return x, names
 
     def _check_labels(self, names: list[str], line: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,19 +54,12 @@ class Limited(_Derived):
 
     def pieces(self) -> Iterator[Batch]:
         """Rows until there are enough."""
-        left, n_features, n_labels = self.n, 0, 0
+        left = self.n
         with closing(iter(self.inner.pieces())) as pieces:  # type: ignore[type-var]
             for piece in pieces:
-                kept = piece if len(piece) <= left else piece.rows(0, left)
-                if kept is not piece and self.grows:
-                    # what only later rows have shown is not known yet
-                    n_features = max(n_features, int(kept.x_indices.max(initial=-1)) + 1)
-                    n_labels = max(n_labels, int(kept.y_indices.max(initial=-1)) + 1)
-                    kept = replace(kept, n_features=n_features, n_labels=n_labels)
-                n_features, n_labels = kept.n_features, kept.n_labels
-                yield kept
-                left -= len(kept)
-                if not left:
+                yield piece if len(piece) <= left else piece.rows(0, left)
+                left -= len(piece)
+                if left <= 0:
                     return
 
 

@@ -176,9 +176,11 @@ def test_batches_that_do_not_fit_their_schema_are_refused():
     from stream_ml.streams import Feature, Schema
 
     schema = Schema([Feature("a"), Feature("b")], ["p", "q"])
-    for x, y in (((5, 3), (5, 2)), ((5, 2), (5, 3))):
+    batch = Batch.from_dense(schema, np.ones((5, 2)), np.ones((5, 2)))
+    for name in ("x_indices", "y_indices"):
+        wrong = replace(batch, **{name: getattr(batch, name) + 1})
         with pytest.raises(DataError, match="that the schema lacks"):
-            IHomerClassifier().test_then_train(Batch.from_dense(schema, np.zeros(x), np.ones(y)))
+            IHomerClassifier().test_then_train(wrong)
 
 
 def test_huge_values_do_not_poison_the_model():

@@ -299,9 +299,11 @@ def test_batch_size_changes_nothing_where_columns_appear(tmp_path, options):
         batches = list(json_file(tmp_path, growing(2500), batch_size=size, **options))
         assert all(len(b) <= size for b in batches)
         assert [b.first for b in batches] == np.cumsum([0, *map(len, batches)])[:-1].tolist()
-        known = [(b.n_features, b.n_labels) for b in batches for _ in range(len(b))]
+        assert [b.known for b in batches[1:]] == [(b.n_features, b.n_labels) for b in batches[:-1]]
+        known = [n for b in batches for n in b.labels_known().tolist()]
+        dicts = [pair for b in batches for pair in b.iter_dicts()]
         whole = concatenate(batches)
-        seen.append((known, whole.x_values.tolist(), whole.y_indices.tolist(), whole.mode.tolist()))
+        seen.append((known, dicts, whole.x_values.tolist(), whole.y_indices.tolist(), whole.mode.tolist()))
     assert seen[0] == seen[1] == seen[2] == seen[3]
 
 

@@ -211,7 +211,8 @@ def test_unusable_values_are_missing():
     x = np.array([[np.inf, 0], [1, 7], [-np.inf, -1], [np.nan, 1], [2, 1]] * 60)
     for sparse in (False, True):
         schema.sparse = sparse
-        batch = Batch.from_dense(schema, x, np.arange(300)[:, None] % 2)
+        batch = Batch.from_dense(schema, np.ones_like(x), np.arange(300)[:, None] % 2)
+        batch.x_values[:] = x.astype(np.float32).ravel()
         tree = tree_for(batch)
         assert np.isfinite(process(tree, batch, 0, 300)).all()
 

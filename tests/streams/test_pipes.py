@@ -1,0 +1,102 @@
+"""Pipes are read once, whatever the format; what cannot be right is told."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import threading
+
+import pytest
+
+from stream_ml import open_stream
+from stream_ml.errors import DataError, LabelSpecError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no named pipes there")
+
+ROWS = [(i, i % 7, i % 2) for i in range(3000)]
+TEXTS = {
+    "arff": "@relation 'x: -C -1'\n@attribute a numeric\n@attribute b numeric\n@attribute l {0,1}\n@data\n"
+    + "".join(f"{a},{b},{y}\n" for a, b, y in ROWS),
+    "csv": "a,b,l\n" + "".join(f"{a},{b},{y}\n" for a, b, y in ROWS),
+    "jsonl": "".join(
+        f'{{"x": {{"a": {a}, "b": {b}}}, "y": {["l"] if y else []}}}\n'.replace("'", '"') for a, b, y in ROWS
+    ),
+    "svmlight": "".join(f"{'l' * y} 1:{a} 2:{b}\n" for a, b, y in ROWS),
+}
+
+
+def pipe_of(path, data):
+    """A named pipe that something writes the data to."""
+    os.mkfifo(path)
+
+    def write():
+        with open(path, "wb") as file:
+            file.write(data)
+
+    threading.Thread(target=write, daemon=True).start()
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("format", TEXTS)
+def test_a_pipe_gives_the_rows_of_the_file(format, packed, tmp_path):
+    labels = "last:1" if format == "csv" else None
+    (tmp_path / "file").write_text(TEXTS[format])
+    data = TEXTS[format].encode()
+    pipe = pipe_of(tmp_path / "pipe", gzip.compress(data) if packed else data)
+    expected = list(open_stream(tmp_path / "file", format=format, labels=labels))
+    stream = open_stream(pipe, format=format, labels=labels)
+    got = list(stream)
+    assert [b.x_values.tolist() for b in got] == [b.x_values.tolist() for b in expected]
+    assert [b.y_indices.tolist() for b in got] == [b.y_indices.tolist() for b in expected]
+    assert sum(map(len, got)) == 3000
+    with pytest.raises(DataError, match="a pipe can be read only once"):
+        list(stream)
+
+
+def test_a_csv_file_without_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,2,0\n3,4,1\n")
+    with pytest.raises(DataError, match="line 1: the first line looks like data.*--no-header"):
+        open_stream(path, labels="last:1")
+    stream = open_stream(path, labels="last:1", header=False)
+    assert stream.schema.labels == ["x2"]
+    (batch,) = stream
+    assert batch.x_dense().tolist() == [[1, 2], [3, 4]]
+    assert batch.y_dense().ravel().tolist() == [False, True]
+    (tmp_path / "a.arff").write_text(TEXTS["arff"])
+    with pytest.raises(DataError, match="needs no line of names"):
+        open_stream(tmp_path / "a.arff", header=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"x": {"a": 1}, "Y": ["l"]}', "line 1, field 'Y': an unknown key; expected x, y, id, ts"),
+        ('{"x": {"a": 1, "a": 2}, "y": ["l"]}', "line 1, field 'a': a key twice"),
+        ('{"x": {"a": 1}, "y": ["l"], "y": []}', "line 1, field 'y': a key twice"),
+    ],
+)
+def test_json_keys(line, message, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(DataError, match=message):
+        list(open_stream(path))
+    path.write_text('{"x": {"a \\" b": "\\"", "a": 1}, "y": ["l", "l"], "id": "x\\\\"}\n')  # escapes are no second key
+    (batch,) = open_stream(path)
+    assert batch.y_indices.tolist() == [0]
+
+
+def test_a_label_named_twice(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(TEXTS["csv"])
+    with pytest.raises(LabelSpecError, match="stands there twice"):
+        open_stream(path, labels="l,l")
+
+
+def test_svmlight_has_no_mark_for_missing_values(tmp_path):
+    path = tmp_path / "a.svm"
+    path.write_text("1 1:nan\n")
+    with pytest.raises(DataError, match="expected a finite number, found 'nan'"):
+        list(open_stream(path))
