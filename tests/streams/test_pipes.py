@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import sys
 import threading
@@ -19,9 +20,7 @@ TEXTS = {
     "arff": "@relation 'x: -C -1'\n@attribute a numeric\n@attribute b numeric\n@attribute l {0,1}\n@data\n"
     + "".join(f"{a},{b},{y}\n" for a, b, y in ROWS),
     "csv": "a,b,l\n" + "".join(f"{a},{b},{y}\n" for a, b, y in ROWS),
-    "jsonl": "".join(
-        f'{{"x": {{"a": {a}, "b": {b}}}, "y": {["l"] if y else []}}}\n'.replace("'", '"') for a, b, y in ROWS
-    ),
+    "jsonl": "".join(json.dumps({"x": {"a": a, "b": b}, "y": ["l"] * y}) + "\n" for a, b, y in ROWS),
     "svmlight": "".join(f"{'l' * y} 1:{a} 2:{b}\n" for a, b, y in ROWS),
 }
 
@@ -58,7 +57,7 @@ def test_a_pipe_gives_the_rows_of_the_file(format, packed, tmp_path):
 def test_a_csv_file_without_names(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("1,2,0\n3,4,1\n")
-    with pytest.raises(DataError, match="line 1: the first line looks like data.*--no-header"):
+    with pytest.raises(DataError, match=r"line 1: the first line looks like data.*--no-header"):
         open_stream(path, labels="last:1")
     stream = open_stream(path, labels="last:1", header=False)
     assert stream.schema.labels == ["x2"]
