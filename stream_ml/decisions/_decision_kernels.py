@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from stream_ml.decisions._joint_kernels import lowest_bit
 from stream_ml.jit import kernel
 
 __all__ = ["balanced_block", "example_f1_block", "expected_f1", "hamming_block", "mode_block", "threshold_block"]
@@ -55,17 +56,18 @@ def _size(mask):
 
 
 @kernel
-def _write(mask, n_top, top, out, indices):
+def _write(mask, top, out, indices):
     """The labels of a mask in the order of their positions; returns where the next row starts."""
     first = out
-    for i in range(n_top):
-        if (mask >> np.uint64(i)) & ONE:
-            place = out
-            while place > first and indices[place - 1] > top[i]:
-                indices[place] = indices[place - 1]
-                place -= 1
-            indices[place] = top[i]
-            out += 1
+    while mask:
+        label = top[lowest_bit(mask)]
+        mask &= mask - ONE
+        place = out
+        while place > first and indices[place - 1] > label:
+            indices[place] = indices[place - 1]
+            place -= 1
+        indices[place] = label
+        out += 1
     return out
 
 
@@ -94,7 +96,7 @@ def mode_block(rows, mode, indptr, indices):
             for i in range(rows.n_sets[row]):
                 if rows.posterior[row, i] > rows.posterior[row, best]:
                     best = i
-            out = _write(rows.sets[row, best], rows.n_top[row], rows.top[row], out, indices)
+            out = _write(rows.sets[row, best], rows.top[row], out, indices)
         indptr[row + 1] = out
 
 
@@ -124,9 +126,11 @@ def balanced_block(rows, mode, thresholds, f_share, own_share, exact_share, fall
             for s in range(-1, rows.n_sets[row]):
                 mask = best if s < 0 else rows.sets[row, s]
                 value = 0.0
-                for i in range(n):
-                    if (mask >> np.uint64(i)) & ONE:
-                        value += q[i] - cuts[i]
+                left = mask
+                while left:
+                    i = lowest_bit(left)
+                    left &= left - ONE
+                    value += q[i] - cuts[i]
                 value *= (1.0 - exact_share) * scale
                 if s < 0:
                     for other in range(rows.n_sets[row]):
@@ -136,7 +140,7 @@ def balanced_block(rows, mode, thresholds, f_share, own_share, exact_share, fall
                     value += exact_share * rows.coverage[row] * rows.posterior[row, s]
                 if value > highest:
                     highest, chosen = value, mask
-            out = _write(chosen, n, rows.top[row], out, indices)
+            out = _write(chosen, rows.top[row], out, indices)
         indptr[row + 1] = out
 
 
@@ -173,15 +177,16 @@ def example_f1_block(rows, mode, indptr, indices):
             for s in range(-1, rows.n_sets[row]):
                 mask = rows.sets[row, s] if s >= 0 else _at_least(q, n, cuts, 2.0)
                 size, inside = _size(mask), 0.0
-                for i in range(n):
-                    if (mask >> np.uint64(i)) & ONE:
-                        inside += q[i]
+                left = mask
+                while left:
+                    inside += q[lowest_bit(left)]
+                    left &= left - ONE
                 value = 2.0 * inside / (size + total) if size else math.exp(nothing)
                 joint = _joint_f1(mask, size, rows.sets[row], rows.posterior[row], rows.n_sets[row])
                 value = sure * joint + (1.0 - sure) * value
                 if value > highest:
                     highest, chosen = value, mask
-            out = _write(chosen, n, rows.top[row], out, indices)
+            out = _write(chosen, rows.top[row], out, indices)
         indptr[row + 1] = out
 
 
@@ -210,5 +215,5 @@ def threshold_block(rows, mode, thresholds, indptr, indices):
             for i in range(rows.n_top[row]):
                 if rows.marginals[row, i] >= thresholds[row, i]:
                     mask |= ONE << np.uint64(i)
-            out = _write(mask, rows.n_top[row], rows.top[row], out, indices)
+            out = _write(mask, rows.top[row], out, indices)
         indptr[row + 1] = out

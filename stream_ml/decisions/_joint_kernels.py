@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
+from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, scale_sets, set_hash
 from stream_ml.experts._stack_kernels import solve
 from stream_ml.jit import kernel
 
@@ -52,6 +52,10 @@ RATE = 0.05
 MIX_DECAY = 0.9995
 MIX_RIDGE = 10.0
 ONE = np.uint64(1)
+DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
+BIT_AT = np.zeros(64, dtype=np.int64)
+for _bit in range(64):
+    BIT_AT[((0x03F79D71B4CB0A89 << _bit) & (2**64 - 1)) >> 58] = _bit
 LARGE = 1e200
 """Weight of a row at which counts are written down anew."""
 
@@ -89,6 +93,12 @@ class JointRows(NamedTuple):
     sets: NDArray[np.uint64]  # (rows, MOST) candidates
     posterior: NDArray[np.float32]  # (rows, MOST)
     coverage: NDArray[np.float32]  # (rows,)
+
+
+@kernel
+def lowest_bit(mask):
+    """Position of the lowest bit that is set (by a de Bruijn sequence: Leiserson, Prokop, Randall, MIT 1998)."""
+    return BIT_AT[((mask & (~mask + ONE)) * DE_BRUIJN) >> np.uint64(58)]
 
 
 @kernel
@@ -151,8 +161,11 @@ def _add_candidate(sets, n, mask):
 
 
 @kernel
-def _best_seen(tables, table, unit, rank, odds, prior, skip, most, masks, scores):
-    """The sets of a table that a quick score likes best, in order; returns how many (at most `most`)."""
+def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
+    """The sets of a table that a quick score likes best, in order; returns how many (at most `most`).
+
+    `skip` is taken off the log of each count, which is in units of the first row.
+    """
     found = 0
     for place in range(tables.used[table]):
         score, likely = 0.0, True
@@ -166,7 +179,7 @@ def _best_seen(tables, table, unit, rank, odds, prior, skip, most, masks, scores
             score += odds[at] - QUICK * prior[at]
         if not likely:
             continue
-        score += QUICK * (math.log(tables.counts[table, place] / unit + 1e-9) - skip)
+        score += QUICK * (tables.log_counts[table, place] - skip)
         if found == most and score <= scores[most - 1]:
             continue
         at = min(found, most - 1)
@@ -183,6 +196,7 @@ def _cluster_modes(state, n_top, top, rank, odds, prior, slot_of):
     """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
     unit, whole = state.unit[0], np.uint64(0)
     rows = math.log(state.rows[0] / unit + NOVEL)
+    shift = rows + math.log(unit)
     done = np.uint64(0)
     masks, scores = np.empty(1, dtype=np.uint64), np.empty(1)
     for i in range(n_top):
@@ -202,56 +216,72 @@ def _cluster_modes(state, n_top, top, rank, odds, prior, slot_of):
         silent = QUICK * (state.silence[cluster, 1] + chance)
         if silent > best:
             best, independent = silent, np.uint64(0)
-        if (
-            _best_seen(state.cluster_sets, cluster, unit, rank, odds, prior, rows, 1, masks, scores)
-            and scores[0] > best
-        ):
+        if _best_seen(state.cluster_sets, cluster, rank, odds, prior, shift, 1, masks, scores) and scores[0] > best:
             independent = masks[0]
         whole |= independent
     return whole
 
 
 @kernel
-def _features(state, codes, mask, votes, same, n_top, top, odds, prior, slot_of, n_clusters, logs, out):
-    """Features of one candidate: what speaks for it beside the labels' own probabilities."""
+def _of_size(state, size, logs, out):
+    """What a row needs of a cardinality: its smoothed share, and the log of that beyond what Poisson's law gives."""
+    mean = state.summary[1]
+    poisson = math.exp(size * math.log(mean + FLOOR) - mean - logs[size])
+    out[0] = (state.cardinality[size] / state.unit[0] + poisson) / (state.rows[0] / state.unit[0] + 1.0)
+    out[1] = math.log(out[0] + 1e-12) - math.log(poisson + 1e-12)
+
+
+@kernel
+def _dependence(state, codes, mask, top, prior, slot_of):
+    """Summed over the clusters: how much more often the set's part was seen than independent labels would have it."""
     unit = state.unit[0]
     rows = state.rows[0] / unit
-    independent, chance, size = 0.0, 0.0, 0
-    whole = np.uint64(0)
-    dependence = state.summary[2]
-    done = np.uint64(0)
-    for i in range(n_top):
-        if not (mask >> np.uint64(i)) & ONE:
+    total = state.summary[2]
+    while mask:
+        i = lowest_bit(mask)
+        mask &= mask - ONE
+        cluster = slot_of[top[i]]
+        if cluster < 0:
             continue
+        part, chance = codes[top[i]], state.silence[cluster, 0] + prior[i]
+        others = mask
+        while others:
+            j = lowest_bit(others)
+            others &= others - ONE
+            if slot_of[top[j]] == cluster:
+                mask &= ~(ONE << np.uint64(j))
+                part ^= codes[top[j]]
+                chance += prior[j]
+        place = find_set(state.cluster_sets, cluster, part)
+        count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
+        total += math.log((count + NOVEL * math.exp(chance)) / (rows + NOVEL)) - chance - state.silence[cluster, 1]
+    return total
+
+
+@kernel
+def _features(state, codes, mask, votes, recency, top, odds, prior, slot_of, n_clusters, logs, by_size, out):
+    """Features of one candidate: what speaks for it beside the labels' own probabilities."""
+    rows = state.rows[0] / state.unit[0]
+    independent, chance, size = 0.0, 0.0, 0
+    whole, left = np.uint64(0), mask
+    while left:
+        i = lowest_bit(left)
+        left &= left - ONE
         size += 1
         independent += odds[i]
         chance += prior[i]
         whole ^= codes[top[i]]
-        cluster = slot_of[top[i]]
-        if n_clusters < 2 or cluster < 0 or (done >> np.uint64(i)) & ONE:
-            continue
-        part, part_chance = np.uint64(0), state.silence[cluster, 0]
-        for j in range(i, n_top):
-            if (mask >> np.uint64(j)) & ONE and slot_of[top[j]] == cluster:
-                done |= ONE << np.uint64(j)
-                part ^= codes[top[j]]
-                part_chance += prior[j]
-        place = find_set(state.cluster_sets, cluster, part)
-        count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
-        dependence += math.log((count + NOVEL * math.exp(part_chance)) / (rows + NOVEL)) - part_chance
-        dependence -= state.silence[cluster, 1]
-    mean = state.summary[1]
-    poisson = math.exp(size * math.log(mean + FLOOR) - mean - logs[size])
-    sizes = (state.cardinality[size] / unit + poisson) / (rows + 1.0)
-    novel = sizes * math.exp(min(0.0, chance - size * state.summary[0] + logs[size]))
+    if by_size[size, 0] < 0.0:
+        _of_size(state, size, logs, by_size[size])
+    novel = by_size[size, 0] * math.exp(min(0.0, chance - size * state.summary[0] + logs[size]))
     place = find_set(state.sets, 0, whole)
-    count = state.sets.counts[0, place] / unit if place >= 0 else 0.0
+    count = state.sets.counts[0, place] / state.unit[0] if place >= 0 else 0.0
     out[0] = independent
     out[1] = math.log((count + NOVEL * novel) / (rows + NOVEL) + 1e-30) - chance
-    out[2] = math.log(sizes + 1e-12) - math.log(poisson + 1e-12)
-    out[3] = dependence if n_clusters > 1 else 0.0
-    out[4] = math.log(votes + NEIGHBOUR) - math.log(NEIGHBOUR)
-    out[5] = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0 if same else 0.0
+    out[2] = by_size[size, 1]
+    out[3] = _dependence(state, codes, mask, top, prior, slot_of) if n_clusters > 1 else 0.0
+    out[4] = math.log((votes + NEIGHBOUR) / NEIGHBOUR) if votes > 0.0 else 0.0
+    out[5] = recency
     out[6] = 1.0 if count > 0.01 else 0.0
     out[7] = size
 
@@ -271,7 +301,7 @@ def _collect(
             break
         prefix |= ONE << np.uint64(i)
     masks, scores = np.empty(SEEN, dtype=np.uint64), np.empty(SEEN)
-    found = _best_seen(state.sets, 0, state.unit[0], rank, odds, prior, 0.0, SEEN, masks, scores)
+    found = _best_seen(state.sets, 0, rank, odds, prior, math.log(state.unit[0]), SEEN, masks, scores)
     for i in range(found):
         _, n = _add_candidate(sets, n, masks[i])
     total = 1e-9
@@ -331,8 +361,8 @@ def _teach(state, codes, slot_of, labels, n_labels, fading):
         state.label_counts[:] *= scale
         state.cardinality[:] *= scale
         state.cluster_mass[:] *= scale
-        state.sets.counts[:] *= scale
-        state.cluster_sets.counts[:] *= scale
+        scale_sets(state.sets, scale)
+        scale_sets(state.cluster_sets, scale)
 
 
 @kernel
@@ -376,7 +406,7 @@ def joint_block(
     rank = np.full(n_labels, -1, dtype=np.int32)
     odds, prior, joint, q = np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY)
     features, votes, posterior = np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST)
-    factor, step = np.empty((3, 3)), np.empty(3)
+    factor, step, by_size = np.empty((3, 3)), np.empty(3), np.empty((LARGEST + 1, 2))
     logs = np.zeros(LARGEST + 1)
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
@@ -395,22 +425,13 @@ def joint_block(
             near_labels, sets, votes,
         )  # fmt: skip
         highest = -np.inf
+        by_size[:, 0] = -1.0
+        recency = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
         for i in range(n):
             _features(
-                state,
-                codes,
-                sets[i],
-                votes[i],
-                i == last,
-                n_top,
-                top,
-                odds,
-                prior,
-                slot_of,
-                n_clusters,
-                logs,
-                features[i],
-            )
+                state, codes, sets[i], votes[i], recency if i == last else 0.0, top, odds, prior, slot_of, n_clusters,
+                logs, by_size, features[i],
+            )  # fmt: skip
             posterior[i] = 0.0
             for f in range(FEATURES):
                 posterior[i] += state.weights[f] * features[i, f]
@@ -423,9 +444,10 @@ def joint_block(
         for i in range(n):
             posterior[i] /= total
             rows.posterior[row, i] = posterior[i]
-            for j in range(n_top):
-                if (sets[i] >> np.uint64(j)) & ONE:
-                    joint[j] += posterior[i]
+            mask = sets[i]
+            while mask:
+                joint[lowest_bit(mask)] += posterior[i]
+                mask &= mask - ONE
         for i in range(n_top):
             p = min(0.999, max(0.001, joint[i]))
             joint[i] = math.log(p / (1.0 - p))

@@ -6,6 +6,7 @@ more instead (`unit`), so a count divided by the unit of now is the faded one.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_ml.jit import kernel
 
-__all__ = ["SetTables", "count_set", "find_set", "set_hash"]
+__all__ = ["SetTables", "count_set", "find_set", "project_sets", "scale_sets", "set_hash"]
 
 
 class SetTables(NamedTuple):
@@ -21,9 +22,10 @@ class SetTables(NamedTuple):
 
     hashes: NDArray[np.uint64]  # (tables, capacity)
     counts: NDArray[np.float64]  # (tables, capacity), in units of the first row
+    log_counts: NDArray[np.float64]  # (tables, capacity)
     sizes: NDArray[np.int32]  # (tables, capacity)
     labels: NDArray[np.int32]  # (tables, capacity, width)
-    heads: NDArray[np.int32]  # (tables, buckets), -1 where empty
+    heads: NDArray[np.int32]  # (tables, buckets: a power of two), -1 where empty
     chain: NDArray[np.int32]  # (tables, capacity), -1 at the end
     used: NDArray[np.int64]  # (tables,)
 
@@ -40,7 +42,7 @@ def set_hash(codes, labels):
 @kernel
 def find_set(tables, table, value):
     """Place of the set with this hash, -1 when it is not there."""
-    place = tables.heads[table, value % np.uint64(tables.heads.shape[1])]
+    place = tables.heads[table, value & np.uint64(tables.heads.shape[1] - 1)]
     while place >= 0 and tables.hashes[table, place] != value:
         place = tables.chain[table, place]
     return place
@@ -49,7 +51,7 @@ def find_set(tables, table, value):
 @kernel
 def _unlink(tables, table, place):
     """Take a set out of its chain."""
-    bucket = tables.hashes[table, place] % np.uint64(tables.heads.shape[1])
+    bucket = tables.hashes[table, place] & np.uint64(tables.heads.shape[1] - 1)
     at = tables.heads[table, bucket]
     if at == place:
         tables.heads[table, bucket] = tables.chain[table, place]
@@ -72,7 +74,7 @@ def count_set(tables, table, value, labels, weight):
         else:
             place = np.argmin(tables.counts[table])
             _unlink(tables, table, place)
-        bucket = value % np.uint64(tables.heads.shape[1])
+        bucket = value & np.uint64(tables.heads.shape[1] - 1)
         tables.hashes[table, place] = value
         tables.counts[table, place] = 0.0
         tables.sizes[table, place] = len(labels)
@@ -81,3 +83,34 @@ def count_set(tables, table, value, labels, weight):
         tables.chain[table, place] = tables.heads[table, bucket]
         tables.heads[table, bucket] = place
     tables.counts[table, place] += weight
+    tables.log_counts[table, place] = math.log(tables.counts[table, place])
+
+
+@kernel
+def scale_sets(tables, factor):
+    """Multiply all counts."""
+    tables.counts[:] *= factor
+    tables.log_counts[:] += math.log(factor)
+
+
+@kernel
+def project_sets(whole, codes, slot_of, tables, mass):
+    """Count the parts of the sets of `whole` in a table per cluster; `mass` (clusters,) gains their counts."""
+    part = np.empty(whole.labels.shape[2], dtype=np.int32)
+    done = np.empty(whole.labels.shape[2], dtype=np.bool_)
+    for place in range(whole.used[0]):
+        size = whole.sizes[0, place]
+        labels = whole.labels[0, place, :size]
+        done[:size] = False
+        for i in range(size):
+            cluster = slot_of[labels[i]]
+            if cluster < 0 or done[i]:
+                continue
+            n = 0
+            for j in range(i, size):
+                if slot_of[labels[j]] == cluster:
+                    done[j] = True
+                    part[n] = labels[j]
+                    n += 1
+            count_set(tables, cluster, set_hash(codes, part[:n]), part[:n], whole.counts[0, place])
+            mass[cluster] += whole.counts[0, place]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
 from stream_ml.decisions import _joint_kernels as k
-from stream_ml.decisions._set_kernels import SetTables, count_set, set_hash
+from stream_ml.decisions._set_kernels import SetTables, project_sets
 from stream_ml.experts.neighbours import Nearest
 from stream_ml.streams.batch import Batch
 
@@ -102,15 +102,9 @@ class JointPosterior:
     def _project(self) -> None:
         """The clusters' tables, out of the table of whole sets."""
         n, whole = self.n_clusters, self.state.sets
-        tables = _tables(n, max(16, min(CLUSTER_SETS, ALL_CLUSTER_SETS // max(1, n))))
-        mass = np.zeros(n)
-        for place in range(int(whole.used[0])):
-            labels, weight = whole.labels[0, place, : whole.sizes[0, place]], float(whole.counts[0, place])
-            slots = self.slot_of[labels]
-            for slot in np.unique(slots[slots >= 0]).tolist():
-                part = labels[slots == slot]
-                count_set(tables, slot, np.uint64(set_hash(self.codes, part)), part, weight)
-                mass[slot] += weight
+        size = max(16, min(CLUSTER_SETS, ALL_CLUSTER_SETS // max(1, n)))
+        tables, mass = _tables(n, size), np.zeros(n)
+        project_sets(whole, self.codes, self.slot_of, tables, mass)
         self.state = self.state._replace(cluster_sets=tables, cluster_mass=mass, silence=np.zeros((n, 2)))
 
     def process(self, probabilities: NDArray[np.float32], nearest: Nearest, block: Batch) -> k.JointRows:
@@ -179,9 +173,10 @@ def _tables(n: int, size: int) -> SetTables:
     return SetTables(
         np.zeros((n, size), dtype=np.uint64),
         np.zeros((n, size)),
+        np.zeros((n, size)),
         np.zeros((n, size), dtype=np.int32),
         np.zeros((n, size, WIDTH), dtype=np.int32),
-        np.full((n, BUCKETS_PER_SET * size), -1, dtype=np.int32),
+        np.full((n, 1 << (BUCKETS_PER_SET * size - 1).bit_length()), -1, dtype=np.int32),
         np.full((n, size), -1, dtype=np.int32),
         np.zeros(n, dtype=np.int64),
     )

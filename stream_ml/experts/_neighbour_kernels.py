@@ -30,14 +30,14 @@ class NeighbourState(NamedTuple):
 
     learned: NDArray[np.int64]  # (1,) rows so far
     frequency: NDArray[np.int64]  # (D,) rows that had the column
-    norms: NDArray[np.float32]  # (slots,) length of the row
+    norms: NDArray[np.float32]  # (slots,) one over the length of a sparse row, the squared length of a dense one
     sizes: NDArray[np.int32]  # (slots,) labels of the row
     labels: NDArray[np.int32]  # (slots, most labels of a row)
     open_indptr: NDArray[np.int64]  # (SEGMENT + 1,) rows of the open segment, sparse only
     open_indices: NDArray[np.int32]
     open_values: NDArray[np.float32]
     column_ptr: NDArray[np.int32]  # (storages, D + 1) posting lists of the closed ones, sparse only
-    post_rows: NDArray[np.int32]  # (storages, entries)
+    post_rows: NDArray[np.uint8]  # (storages, entries)
     post_values: NDArray[np.float32]  # (storages, entries)
     tiles: NDArray[np.float32]  # (storages, D, SEGMENT), dense only
 
@@ -70,16 +70,23 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
     out[:] = 0.0
     if not sparse:
         tile = state.tiles[storage]
-        for k in range(len(indices)):
-            weight = weights[k]
-            column = tile[indices[k]]
+        n = len(indices)
+        whole = n - n % 4
+        for k in range(0, whole, 4):  # four columns at once: `out` is loaded and stored a quarter as often
+            w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+            c0, c1, c2, c3 = tile[indices[k]], tile[indices[k + 1]], tile[indices[k + 2]], tile[indices[k + 3]]
+            for j in range(SEGMENT):
+                out[j] += w0 * c0[j] + w1 * c1[j] + w2 * c2[j] + w3 * c3[j]
+        for k in range(whole, n):
+            weight, column = weights[k], tile[indices[k]]
             for j in range(SEGMENT):
                 out[j] += weight * column[j]
     elif closed:
+        pointer, rows, values = state.column_ptr[storage], state.post_rows[storage], state.post_values[storage]
         for k in range(len(indices)):
-            column, weight = indices[k], weights[k]
-            for e in range(state.column_ptr[storage, column], state.column_ptr[storage, column + 1]):
-                out[state.post_rows[storage, e]] += weight * state.post_values[storage, e]
+            weight = weights[k]
+            for e in range(pointer[indices[k]], pointer[indices[k] + 1]):
+                out[rows[e]] += weight * values[e]
     else:
         for j in range(filled):
             total = np.float32(0.0)
@@ -92,21 +99,24 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
 def _nearest(state, first, filled, sparse, products, length, slots, scores):
     """Merge the rows of a segment into the nearest so far: cosine similarity, or less the squared distance."""
     k = len(slots)
+    norms = state.norms[first : first + filled]
+    inverse, squared = np.float32(1.0) / max(TINY, length), length * length
+    # until there are k, what is better than nothing counts
+    worst = scores[k - 1] if slots[k - 1] >= 0 else (np.float32(0.0) if sparse else np.float32(-np.inf))
     for j in range(filled):
-        norm = state.norms[first + j]
         if sparse:
-            score = products[j] / max(TINY, length * norm)
-            if score <= 0.0:
-                continue
+            score = products[j] * inverse * norms[j]
         else:
-            score = np.float32(2.0) * products[j] - length * length - norm * norm
-        if slots[k - 1] >= 0 and score <= scores[k - 1]:
+            score = np.float32(2.0) * products[j] - squared - norms[j]
+        if score <= worst:
             continue
         place = k - 1
         while place > 0 and (slots[place - 1] < 0 or scores[place - 1] < score):
             slots[place], scores[place] = slots[place - 1], scores[place - 1]
             place -= 1
         slots[place], scores[place] = first + j, score
+        if slots[k - 1] >= 0:
+            worst = scores[k - 1]
 
 
 @kernel
@@ -156,7 +166,7 @@ def _vote(state, slots, weights, n_labels, prior, votes, out):
 def _remember(state, sparse, storage, place, indices, values, length, y_indices):
     """Put a row into the open segment."""
     slot = storage * SEGMENT + place
-    state.norms[slot] = length
+    state.norms[slot] = np.float32(1.0) / max(TINY, length) if sparse else length * length
     state.sizes[slot] = len(y_indices)
     for k in range(len(y_indices)):
         state.labels[slot, k] = y_indices[k]

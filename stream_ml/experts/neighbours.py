@@ -97,7 +97,7 @@ class Neighbours:
             np.zeros(0, i4),
             np.zeros(0, f4),
             np.zeros((storages if self.sparse else 0, 1), i4),
-            np.zeros((storages if self.sparse else 0, 0), i4),
+            np.zeros((storages if self.sparse else 0, 0), np.uint8),
             np.zeros((storages if self.sparse else 0, 0), f4),
             np.zeros((0 if self.sparse else storages, 0, k.SEGMENT), f4),
         )

@@ -52,7 +52,8 @@ class ExpertPool:
     prior_fading
         Factor per learned instance on the prior's counts.
     window, neighbours
-        Recent rows among which the nearest are looked for, and how many of these vote (see `Neighbours`).
+        Recent rows among which the nearest are looked for, and how many of these vote (see `Neighbours`); 0: that
+        expert is left out.
     """
 
     def __init__(self, *, sparse: bool, prior_fading: float = 0.999, window: int = 2048, neighbours: int = 20) -> None:
@@ -75,7 +76,8 @@ class ExpertPool:
         """Make room for the features (`arities` of all of them, see `Schema.arities`) and labels known by now."""
         self.design.grow(arities)
         self.n_labels = max(self.n_labels, n_labels)
-        self.neighbours.grow(self.design.n_columns)
+        if self.neighbours.n_neighbours:
+            self.neighbours.grow(self.design.n_columns)
         d = capacity(self.design.n_columns, len(self.bayes.column_count))
         m = -(-capacity(self.n_labels, len(self.prior.counts)) // k.LANES) * k.LANES
         if d == len(self.bayes.column_count) and m == len(self.prior.counts):
@@ -112,6 +114,9 @@ class ExpertPool:
                 self.bayes, rows.indptr, rows.indices, rows.values, *y, mode, centred, n, self._buffer, out
             )
         k.recency_block(self.recency, *y, mode, n, self.prior_fading, logits[:, 6])
+        if not self.neighbours.n_neighbours:
+            none = np.zeros((len(block), 0), dtype=np.int32)
+            return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none)
         return self.neighbours.process(block, rows, n, logits[:, 4], logits[:, 7])
 
     def forget(self, labels: NDArray[np.int32], keep: float) -> None:

@@ -38,6 +38,10 @@ class SleepSchedule:
         """Which experts work, bool (experts,)."""
         return self.since == AWAKE
 
+    def due(self, n_learned: int) -> bool:
+        """Whether there is a review after so many instances."""
+        return n_learned % REVIEW == 0 and bool(self.may_sleep.any())
+
     def review(self, n_learned: int, gains: NDArray[np.float64]) -> tuple[list[int], list[int]]:
         """Experts that fall asleep and that wake up, after `n_learned` instances; `gains` in nats an instance."""
         if n_learned % REVIEW:

@@ -303,7 +303,7 @@ class IHomerClassifier:
 
     def _review_experts(self) -> None:
         """Let experts sleep and wake; after the drifts of the period, which end all sleep."""
-        if self._sleep.may_sleep.any():
+        if self._sleep.due(self.n_learned):
             asleep, woken = self._sleep.review(self.n_learned, self._stacking.gains()[: len(ROOT_EXPERTS)])
             self._note("sleep", asleep)
             self._note("wake", woken)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import decisions as twin
 
 from stream_ml.decisions import OBJECTIVES, Deciders, JointPosterior
-from stream_ml.decisions._joint_kernels import LIKELY, MOST, JointRows
+from stream_ml.decisions._joint_kernels import LIKELY, MOST, JointRows, lowest_bit
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
 from stream_ml.decisions._threshold_kernels import thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
@@ -23,10 +23,11 @@ quick = settings(deadline=None, derandomize=True, max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def random_tables(capacity, width=4, buckets=3):
+def random_tables(capacity, width=4, buckets=4):
     """Two tables with so few buckets that chains are long."""
     return SetTables(
         np.zeros((2, capacity), np.uint64),
+        np.zeros((2, capacity)),
         np.zeros((2, capacity)),
         np.zeros((2, capacity), np.int32),
         np.zeros((2, capacity, width), np.int32),
@@ -57,6 +58,34 @@ def test_set_tables(seed, capacity, n):
         ]
         assert [labels for labels, _ in got] == [labels for labels, _ in expected[table].entries]
         np.testing.assert_allclose([c for _, c in got], [c for _, c in expected[table].entries])
+
+
+@quick
+@given(st.integers(1, 2**64 - 1))
+def test_lowest_bit(mask):
+    assert lowest_bit(np.uint64(mask)) == twin.lowest_bit(mask)
+
+
+@quick
+@given(seeds, st.integers(1, 50), st.integers(1, 3))
+def test_a_new_partition_takes_over_what_is_known_of_whole_sets(seed, n, n_clusters):
+    """Covers `project_sets`; and that it takes no part whether labels stay or go."""
+    batch, p, nearest, sets = random_stream(seed, n, 6)
+    joint = JointPosterior(fading=1.0)
+    joint.follow(np.zeros(6, np.int64), 1)
+    joint.process(p, nearest, batch)
+    model = twin.Joint(6, [0] * 6, 1, 1.0, FIRST_WEIGHTS)
+    twin.joint_block(model, p.tolist(), near_sets(nearest, sets), sets, batch.mode.tolist())
+    slot_of = np.random.default_rng(seed).integers(-1, n_clusters, 6)
+    joint.follow(slot_of, n_clusters)
+    tables, mass = twin.project_sets(model.sets, slot_of.tolist(), n_clusters)
+    got = joint.state.cluster_sets
+    for cluster in range(n_clusters):
+        places = range(int(got.used[cluster]))
+        kept = [frozenset(got.labels[cluster, i, : got.sizes[cluster, i]].tolist()) for i in places]
+        assert kept == [labels for labels, _ in tables[cluster].entries]
+        np.testing.assert_allclose(got.counts[cluster, : len(kept)], [c for _, c in tables[cluster].entries])
+    np.testing.assert_allclose(joint.state.cluster_mass, mass)
 
 
 def random_stream(seed, n, n_labels, k=4):

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from streams_strategy import small_streams
 
 from stream_ml import IHomerClassifier, default_stream, open_stream
+from stream_ml.decisions import OBJECTIVES
 from stream_ml.errors import ConfigError, DataError
+from stream_ml.evaluation import Metrics
 from stream_ml.streams import LEARN, PREDICT, Batch, Delayed, concatenate
 from stream_ml.streams.source import rebatch
 
@@ -288,13 +290,59 @@ def test_memory_is_told_and_bounded():
 
 def test_pieces_can_be_switched_off():
     batch = short_stream(1200)
-    for parameters in ({"tree": {"enabled": False}}, {"clusters": {"enabled": False}}, {"drift": {"enabled": False}}):
+    for parameters in (
+        {"tree": {"enabled": False}},
+        {"clusters": {"enabled": False}},
+        {"drift": {"enabled": False}},
+        {"decisions": {"joint": False}},
+        {"experts": {"neighbours": 0}},
+        {"experts": {"sleep": False}},
+    ):
         _, p, events, model = run([batch], **parameters)
         assert np.isfinite(p).all()
         if "clusters" in parameters:
             assert len(model.clusters) == 1
         if "drift" in parameters:
             assert not [e for e in events if e.kind in {"warning", "drift"}]
+        if "experts" in parameters:
+            name = "neighbours" if "neighbours" in parameters["experts"] else "sleep"
+            slept = any(e.kind == "sleep" for e in events)
+            assert (model.expert_weights()["neighbours"] == 0.125).all() if name == "neighbours" else not slept
+
+
+def test_the_objective_changes_decisions_only():
+    """What is learned is the same bit for bit, and a state goes on under another objective."""
+    first, second = short_stream(700).rows(0, 400), short_stream(700).rows(400, 700)
+    together = IHomerClassifier(decisions={"alternatives": OBJECTIVES})
+    together.test_then_train(first)
+    decided = together.test_then_train(second)
+    assert set(decided.alternatives) == set(OBJECTIVES) - {"balanced"}
+    for objective in OBJECTIVES:
+        model = IHomerClassifier(decisions={"objective": objective})
+        model.test_then_train(first)
+        resumed = IHomerClassifier()
+        resumed.load_state_dict(first.schema, model.state_dict())
+        alone, other = model.test_then_train(second), resumed.test_then_train(second)
+        expected = decided.alternatives.get(objective, decided)
+        np.testing.assert_array_equal(alone.label_indptr, expected.label_indptr)
+        np.testing.assert_array_equal(alone.label_indices, expected.label_indices)
+        np.testing.assert_array_equal(other.label_indices, decided.label_indices)
+        states = [{k: v for k, v in m.state_dict().items() if k != "settings"} for m in (model, resumed)]
+        for name, array in states[0].items():
+            np.testing.assert_array_equal(array, states[1][name], err_msg=name)
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_joint_decisions_help_where_labels_go_together(seed):
+    """Subset accuracy beyond labels taken one by one, on the built-in stream and at the same probabilities."""
+    exact = {}
+    for joint in (False, True):
+        model = IHomerClassifier(decisions={"objective": "subset_accuracy", "joint": joint})
+        metrics = Metrics()
+        for batch in default_stream(n_instances=10_000, seed=seed):
+            metrics.update(batch, model.test_then_train(batch))
+        exact[joint] = metrics.result()["subset_accuracy"]
+    assert exact[True] > exact[False] + 0.01
 
 
 def test_rows_that_are_not_predicted_are_empty():

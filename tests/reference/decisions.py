@@ -49,7 +49,7 @@ class Table:
         self.entries[place] = None
         return place
 
-    def fade(self, factor):
+    def scale_sets(self, factor):
         for entry in self.entries:
             entry[1] *= factor
 
@@ -62,6 +62,21 @@ def _likely_labels(p):
 def _mask_of(labels, likely):
     """The set, or None when a label of it is not likely."""
     return frozenset(labels) if set(labels) <= set(likely) else None
+
+
+def lowest_bit(mask):
+    """Position of the lowest bit that is set."""
+    return next(i for i in range(64) if mask >> i & 1)
+
+
+def project_sets(whole, slot_of, n_clusters, capacity=256, width=32):
+    """A table per cluster of the parts that whole sets have in it, and the clusters' masses."""
+    tables, mass = [Table(capacity, width) for _ in range(n_clusters)], [0.0] * n_clusters
+    for labels, count in whole.entries:
+        for cluster in dict.fromkeys(slot_of[m] for m in sorted(labels) if slot_of[m] >= 0):
+            tables[cluster].count_set(frozenset(m for m in labels if slot_of[m] == cluster), count)
+            mass[cluster] += count
+    return tables, mass
 
 
 def _add_candidate(candidates, labels):
@@ -109,7 +124,7 @@ class Joint:
         for labels, count in table.entries:
             if _mask_of(labels, odds) is not None:
                 score = sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
-                scored.append((labels, score + QUICK * (math.log(count + 1e-9) - skip)))
+                scored.append((labels, score + QUICK * (math.log(count) - skip)))
         return sorted(scored, key=lambda item: -item[1])[:most]
 
     def _cluster_modes(self, odds):
@@ -149,13 +164,29 @@ class Joint:
             _add_candidate(candidates, self._cluster_modes(odds))
         return candidates, [votes.get(i, 0.0) / total for i in range(len(candidates))], last
 
+    def _of_size(self, size):
+        poisson = math.exp(size * math.log(self.mean + FLOOR) - self.mean) / math.factorial(size)
+        share = (self.cardinality[size] + poisson) / (self.rows + 1)
+        return share, math.log(share + 1e-12) - math.log(poisson + 1e-12)
+
     def _features(self, labels, votes, is_last, odds):
         size = len(labels)
         chance = sum(self.prior_odds[m] for m in labels)
-        poisson = math.exp(size * math.log(self.mean + FLOOR) - self.mean) / math.factorial(size)
-        sizes = (self.cardinality[size] + poisson) / (self.rows + 1)
+        sizes, beyond_poisson = self._of_size(size)
         novel = sizes * min(1.0, math.exp(chance - size * self.log_odds_sum) * math.factorial(size))
         count = self.sets.count(labels)
+        return [
+            sum(odds[m] for m in labels),
+            math.log((count + NOVEL * novel) / (self.rows + NOVEL) + 1e-30) - chance,
+            beyond_poisson,
+            self._dependence(labels) if self.n_clusters > 1 else 0.0,
+            math.log(votes + NEIGHBOUR) - math.log(NEIGHBOUR),
+            logit(self.same) + 5 if is_last else 0.0,
+            float(count > 0.01),
+            float(size),
+        ]
+
+    def _dependence(self, labels):
         dependence = 0.0
         for cluster in range(self.n_clusters):
             part = frozenset(m for m in labels if self.slot_of[m] == cluster)
@@ -166,16 +197,7 @@ class Joint:
                 dependence += math.log(seen / (self.rows + NOVEL)) - independent
             else:
                 dependence += silence
-        return [
-            sum(odds[m] for m in labels),
-            math.log((count + NOVEL * novel) / (self.rows + NOVEL) + 1e-30) - chance,
-            math.log(sizes + 1e-12) - math.log(poisson + 1e-12),
-            dependence if self.n_clusters > 1 else 0.0,
-            math.log(votes + NEIGHBOUR) - math.log(NEIGHBOUR),
-            logit(self.same) + 5 if is_last else 0.0,
-            float(count > 0.01),
-            float(size),
-        ]
+        return dependence
 
     def _teach(self, labels):
         same = self.learned > 0 and labels == self.last
@@ -196,7 +218,7 @@ class Joint:
             setattr(self, name, [value * self.fading for value in getattr(self, name)])
         self.rows *= self.fading
         for table in (self.sets, *self.cluster_sets):
-            table.fade(self.fading)
+            table.scale_sets(self.fading)
 
     def _teach_weights(self, features, posterior, truth):
         for f in range(FEATURES):
