@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench moa lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
@@ -20,6 +20,15 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py
+
+# MOA for the benchmark's Java peers: the jar of a pinned wheel, in .moa/ (Java 17 or newer is needed to run it).
+moa: .moa/moa.jar
+
+.moa/moa.jar: $(STAMP)
+	mkdir -p .moa
+	$(BIN)/python -m pip download -q --disable-pip-version-check --no-deps --dest .moa capymoa==0.15.1
+	$(BIN)/python -c "import glob, zipfile; wheel = zipfile.ZipFile(glob.glob('.moa/capymoa-*.whl')[0]); open('$@', 'wb').write(wheel.read('capymoa/jar/moa.jar'))"
+	rm .moa/capymoa-*.whl
 
 # Renew the pins: an environment from the lower bounds alone, frozen.
 lock:

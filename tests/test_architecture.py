@@ -24,7 +24,9 @@ ALLOWED = {
     "simulation": {"streams"},
     "evaluation": {"streams", "ihomer"},
     "report": {"streams", "evaluation", "ihomer"},
-    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer"},
+    "peers": {"streams"},
+    "benchmark": {"streams", "evaluation"},
+    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,7 +14,7 @@ from stream_ml.errors import StreamMLError
 
 __all__ = ["app", "main", "run"]
 
-SIGNALLED, INTERRUPTED, WRONG_INPUT, CLOSED_PIPE, UNWRITTEN = 128, 130, 2, 141, 1
+SIGNALLED, INTERRUPTED, WRONG_INPUT, CLOSED_PIPE, UNWRITTEN, FAILED = 128, 130, 2, 141, 1, 1
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
@@ -100,6 +100,24 @@ def evaluate(
     options = {key: value for key, value in given.items() if value is not None}
     if number := evaluate_config(config, options, set_ or [], quiet=quiet):
         raise typer.Exit(SIGNALLED + number)
+
+
+@app.command()
+def benchmark(
+    config: Annotated[str, typer.Argument(help="YAML file; see configs/benchmark.yaml.")],
+    out: Annotated[str | None, typer.Option(help="Directory of the results.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure models (ours, river's, MOA's) on streams, and compare them on the rows that both did.
+
+    Writes results.csv, benchmark.md and benchmark.html. Runs that are done are kept and not done again.
+    """
+    from stream_ml.cli.benchmark import benchmark_config
+
+    interrupted, failed = benchmark_config(config, out, jobs, quiet=quiet)
+    if interrupted or failed:
+        raise typer.Exit(INTERRUPTED if interrupted else FAILED)
 
 
 def _names(objectives: str | None) -> list[str] | None:

@@ -1,0 +1,58 @@
+"""Runs in processes of their own: what one does to memory or to the interpreter, no other feels."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from stream_ml.benchmark.measure import Measured
+
+__all__ = ["run_all"]
+
+T = TypeVar("T")
+
+
+def run_all(tasks: Sequence[T], run: Callable[[T], Measured], jobs: int) -> Iterator[tuple[T, Measured]]:
+    """Results as they come, `jobs` runs at a time; a run that fails, or dies, gives a `Measured` that says so.
+
+    Parameters
+    ----------
+    tasks
+        What to run; sent to the process.
+    run
+        A function of a module, called there.
+    """
+    waiting = list(reversed(tasks))
+    running: dict[Future[Measured], tuple[T, ProcessPoolExecutor]] = {}
+    pools: list[ProcessPoolExecutor] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                # a pool for each: a process that dies takes no other along
+                pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+                pools.append(pool)
+                task = waiting.pop()
+                running[pool.submit(run, task)] = (task, pool)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                task, pool = running.pop(future)
+                pool.shutdown(wait=False)
+                pools.remove(pool)
+                yield task, _result(future)
+    finally:
+        for pool in pools:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Measured]) -> Measured:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Measured(error="the process died (out of memory?)")
+    except Exception as error:  # whatever a foreign library raises is its result
+        return Measured(error=f"{type(error).__name__}: {error}")
