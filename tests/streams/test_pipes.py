@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -25,13 +27,19 @@ TEXTS = {
 }
 
 
-def pipe_of(path, data):
-    """A named pipe that something writes the data to."""
+def pipe_of(path, *parts, broken=None):
+    """A named pipe that something writes the parts to, with pauses; it sets `broken` when its reader leaves early."""
     os.mkfifo(path)
 
     def write():
-        with open(path, "wb") as file:
-            file.write(data)
+        try:
+            with open(path, "wb", buffering=0) as file:
+                for i, part in enumerate(parts):
+                    time.sleep(0.1 * (i > 0))
+                    while part:  # a write that the reader cuts short is no error, the next one is
+                        part = part[file.write(part) :]
+        except BrokenPipeError:
+            broken.set()
 
     threading.Thread(target=write, daemon=True).start()
     return path
@@ -52,6 +60,36 @@ def test_a_pipe_gives_the_rows_of_the_file(format, packed, tmp_path):
     assert sum(map(len, got)) == 3000
     with pytest.raises(DataError, match="a pipe can be read only once"):
         list(stream)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_that_begins_with_a_single_byte(packed, tmp_path):
+    data = gzip.compress(TEXTS["csv"].encode()) if packed else TEXTS["csv"].encode()
+    stream = open_stream(pipe_of(tmp_path / "pipe", data[:1], data[1:5], data[5:]), format="csv", labels="l")
+    assert sum(map(len, stream)) == 3000
+
+
+def test_a_pipe_without_anything_or_with_a_damaged_gzip_file(tmp_path):
+    with pytest.raises(DataError, match="the file is empty"):
+        open_stream(pipe_of(tmp_path / "a"), format="jsonl")
+    packed = gzip.compress(TEXTS["jsonl"].encode())
+    with pytest.raises(DataError, match="the gzip file is truncated"):
+        list(open_stream(pipe_of(tmp_path / "b", packed[:-20]), format="jsonl"))
+
+
+def test_a_pipe_is_closed_when_enough_was_read(tmp_path):
+    text = b"a,l\n" + b"1,0\n" * 3_000_000
+    for name, options in {"limit": {"labels": "l", "limit": 5}, "bad header": {"labels": "no such label"}}.items():
+        broken = threading.Event()
+        pipe = pipe_of(tmp_path / name, text, broken=broken)
+        if name == "limit":
+            stream = open_stream(pipe, format="csv", **options)
+            assert sum(map(len, stream)) == 5
+        else:
+            with pytest.raises(LabelSpecError):
+                open_stream(pipe, format="csv", **options)
+            gc.collect()
+        assert broken.wait(10)  # else it would write for ever
 
 
 def test_a_csv_file_without_names(tmp_path):
