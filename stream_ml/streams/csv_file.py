@@ -65,7 +65,10 @@ class CsvStream(Stream):
             first = next(records, [])
             names = self._read_names(first) if header else [f"x{i}" for i in range(len(first))]
             if not names:
-                raise DataError("the file is empty", source=str(self.path), expected="a header line and rows")
+                expected = "a header line and rows" if header else "rows"
+                raise DataError("the file is empty", source=str(self.path), expected=expected)
+            if len(names) > MAX_COLUMNS:
+                raise self._error(1, f"more than {MAX_COLUMNS} columns")
             chosen = choose_labels(labels, names, path)
             self._header_lines, self._limit = self._lines_read if header else 0, len(names) + 1
             following = records if header else chain([first], records)
@@ -91,15 +94,14 @@ class CsvStream(Stream):
     def _read_names(self, cells: list[str]) -> list[str]:
         """The columns' names: the first record, whether bad rows are skipped or not."""
         names = [name.strip() for name in cells]
-        if len(names) > 1 and all(map(_is_number, names)):
+        numbers, missing = sum(map(_is_number, names)), sum(name in MISSING for name in names)
+        if len(names) > 1 and numbers and numbers + missing == len(names):
             raise self._error(
                 1,
-                "the first line looks like data: every value is a number",
+                "the first line looks like data: every value is a number" + ", or missing" * (missing > 0),
                 expected="the columns' names",
                 hint="of a file without names say --no-header (header=False): its columns are called x0, x1, ...",
             )
-        if len(names) > MAX_COLUMNS:
-            raise self._error(1, f"more than {MAX_COLUMNS} columns")
         seen = set()
         for i, name in enumerate(names):
             if not name:
