@@ -14,10 +14,10 @@ import orjson
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.lines import TextFile, shown
+from stream_ml.streams.lines import shown
 from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream, stem_of
+from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["JsonRows", "JsonStream"]
 
@@ -119,7 +119,7 @@ class JsonRows:
         return self.schema.add_label(name) if at is None else at
 
 
-class JsonStream(Stream):
+class JsonStream(FileStream):
     """A JSON Lines file; see `JsonRows` for its records. Features and labels may appear at any row.
 
     The first row that can be read tells the schema: dense where its `x` is a list, else sparse. Every pass begins with
@@ -129,8 +129,7 @@ class JsonStream(Stream):
     grows = True
 
     def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
-        super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._sparse = self._first_is_sparse()
         self.schema = Schema(sparse=self._sparse, name=self.name)
 
