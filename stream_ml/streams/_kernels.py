@@ -15,6 +15,9 @@ __all__ = [
     "UNUSUAL",
     "Columns",
     "Rows",
+    "add_left_out",
+    "entry_index",
+    "is_missing",
     "line_bounds",
     "match_value",
     "parse_number",
@@ -22,6 +25,8 @@ __all__ = [
     "parse_pairs",
     "parse_row",
     "parse_rows",
+    "trimmed",
+    "without_quotes",
 ]
 
 POWERS = np.array([float(f"1e{k}") for k in range(71)])
@@ -149,11 +154,74 @@ def line_bounds(text, start, stop):
 
 
 @kernel
+def trimmed(text, start, stop):
+    """Where `text[start:stop]` begins and ends without the blanks around it."""
+    while start < stop and (text[start] == SPACE or text[start] == TAB):
+        start += 1
+    while stop > start and (text[stop - 1] == SPACE or text[stop - 1] == TAB):
+        stop -= 1
+    return start, stop
+
+
+@kernel
+def entry_index(text, start, stop):
+    """The index that begins the sparse entry `text[start:stop]`, -1 where none does, and the place of its value."""
+    index, k = np.int64(0), start
+    while k < stop and 48 <= text[k] <= 57 and k - start < 9:
+        index = index * 10 + (np.int64(text[k]) - 48)
+        k += 1
+    if k in (start, stop) or not (text[k] == SPACE or text[k] == TAB):
+        return np.int64(-1), k
+    while k < stop and (text[k] == SPACE or text[k] == TAB):
+        k += 1
+    return index, k
+
+
+@kernel
+def without_quotes(text, start, stop, csv, tight):
+    """Where the content of the cell `text[start:stop]` begins and ends, whether it was quoted, and whether it is plain.
+
+    Simple values may be quoted; in CSV with double quotes only, and no white space beside them (`tight`).
+    """
+    mark = text[start] if stop - start > 1 and text[start] == text[stop - 1] else 0
+    if mark != DOUBLE and (mark != SINGLE or csv):
+        return start, stop, False, True
+    if csv and not tight:
+        return start, stop, True, False
+    for inner in range(start + 1, stop - 1):
+        if text[inner] == mark or text[inner] == BACKSLASH:
+            return start, stop, True, False
+    return start + 1, stop - 1, True, True
+
+
+@kernel
+def is_missing(text, start, stop, csv):
+    """Whether the cell `text[start:stop]` stands for a missing value: `?`, in CSV also nothing and NA."""
+    size = stop - start
+    if size == 1:
+        return text[start] == QUESTION
+    return csv and (size == 0 or (size == 2 and text[start] == 78 and text[start + 1] == 65))  # NA
+
+
+@kernel
+def add_left_out(absent_positive, at, column, targets, y_indices, n_y):
+    """Add labels that a sparse row makes positive by leaving them out: columns before `column`, from `at` on.
+
+    Returns the first of `absent_positive` that lies behind `column`, and the new `n_y`.
+    """
+    while at < len(absent_positive) and absent_positive[at] <= column:
+        if absent_positive[at] < column:
+            y_indices[n_y] = -1 - targets[absent_positive[at]]
+            n_y += 1
+        at += 1
+    return at, n_y
+
+
+@kernel
 def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y):
     """Parse the row in `text[a:b]` into `rows` from `n_x`, `n_y` on.
 
-    `?`, in CSV also nothing and NA, is a missing value; simple values may be quoted. Returns the new `n_x`, `n_y`,
-    whether the labels are known, and whether the row is plain.
+    Returns the new `n_x`, `n_y`, whether the labels are known, and whether the row is plain.
     """
     # arrays taken out of the tuples once: every access through a tuple in a loop costs reference counting
     targets, positive, absent_positive = columns.targets, columns.positive, columns.inverted
@@ -163,56 +231,33 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
     column, k, inverted, unknown = np.int64(-1), a, 0, 0
     more = not sparse or a < b
     while more:
-        start = token = k
+        token = k
         while k < b and text[k] != separator:
             k += 1
-        stop = k
         more = k < b
         k += 1
-        while start < stop and (text[start] == SPACE or text[start] == TAB):
-            start += 1
-        while stop > start and (text[stop - 1] == SPACE or text[stop - 1] == TAB):
-            stop -= 1
+        start, stop = trimmed(text, token, k - 1)
         if sparse:
-            index, first = np.int64(0), start
-            while start < stop and 48 <= text[start] <= 57 and start - first < 9:
-                index = index * 10 + (np.int64(text[start]) - 48)
-                start += 1
-            if start in (first, stop) or not (text[start] == SPACE or text[start] == TAB) or index <= column:
+            index, start = entry_index(text, start, stop)
+            if index <= column:
                 return n_x, n_y, False, False
-            while start < stop and (text[start] == SPACE or text[start] == TAB):
-                start += 1
             column = index
         else:
             column += 1
         if column >= n_columns:
             return n_x, n_y, False, False
-        while inverted < n_inverted and absent_positive[inverted] <= column:
-            if absent_positive[inverted] < column:
-                y_indices[n_y] = -1 - targets[absent_positive[inverted]]
-                n_y += 1
-            inverted += 1
-        mark = text[start] if stop - start > 1 and text[start] == text[stop - 1] else 0
-        quoted = mark == DOUBLE or (mark == SINGLE and not csv)
-        if quoted:
-            if csv and (start != token or stop != k - 1):
-                return n_x, n_y, False, False
-            start, stop = start + 1, stop - 1
-            for inner in range(start, stop):
-                if text[inner] == mark or text[inner] == BACKSLASH:
-                    return n_x, n_y, False, False
-        size = stop - start
-        missing = (size == 1 and text[start] == QUESTION) or (
-            csv and (size == 0 or (size == 2 and text[start] == 78 and text[start + 1] == 65))  # NA
-        )
+        if inverted < n_inverted:
+            inverted, n_y = add_left_out(absent_positive, inverted, column, targets, y_indices, n_y)
+        start, stop, quoted, plain = without_quotes(text, start, stop, csv, start == token and stop == k - 1)
+        missing = is_missing(text, start, stop, csv)
         if missing and not quoted:
-            value, plain = math.nan, True
-        elif missing or size == 0:
-            return n_x, n_y, False, False
+            value = math.nan
+        elif missing or start == stop:
+            plain = False
         elif first_value[column + 1] > first_value[column]:
             nominal = match_value(text, start, stop, first_value[column], first_value[column + 1], spans, texts)
-            value, plain = float(nominal), nominal >= 0
-        else:
+            value, plain = float(nominal), plain and nominal >= 0
+        elif plain:
             value, plain = parse_number(text, start, stop)
         if not plain:
             return n_x, n_y, False, False
@@ -229,10 +274,8 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
             unknown += 1
         elif value != 0.0 and first_value[column + 1] == first_value[column]:
             return n_x, n_y, False, False
-    while inverted < n_inverted:
-        y_indices[n_y] = -1 - targets[absent_positive[inverted]]
-        n_y += 1
-        inverted += 1
+    if inverted < n_inverted:
+        inverted, n_y = add_left_out(absent_positive, inverted, n_columns, targets, y_indices, n_y)
     whole = sparse or column == n_columns - 1
     return n_x, n_y, unknown == 0, whole and (unknown == 0 or unknown == n_labels)
 
@@ -265,9 +308,7 @@ def parse_rows(text, start, stop, sparse, separator, csv, columns, n_labels, row
                 while b > a and text[b - 1] == RETURN:
                     b -= 1
             elif sparse:
-                a, b = a + 1, b - 1
-                while a < b and (text[a] == SPACE or text[a] == TAB):
-                    a += 1
+                a, b = trimmed(text, a + 1, b - 1)
             x_end, y_end, known, plain = parse_row(
                 text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y
             )

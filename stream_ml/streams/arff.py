@@ -14,8 +14,8 @@ from stream_ml.streams.arff_header import quoted, read_header
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
-from stream_ml.streams.lines import TextFile, decode, listed, shown
-from stream_ml.streams.source import RowBuilder, Stream, stem_of
+from stream_ml.streams.lines import decode, listed, shown
+from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["ArffStream"]
 
@@ -24,7 +24,7 @@ GAP = re.compile(r"[ \t]*")
 INDEX = re.compile(r"[ \t]*([0-9]+)[ \t]+")
 
 
-class ArffStream(Stream):
+class ArffStream(FileStream):
     """An ARFF file: dense or sparse rows, numeric and nominal attributes, plain or .gz.
 
     Labels are found as `label_spec.choose_labels` says. A label column is nominal with a negative and a positive value,
@@ -48,8 +48,7 @@ class ArffStream(Stream):
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
-        super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        super().__init__(path, batch_size=batch_size, on_error=on_error)
         header = read_header(self._file)
         names = [c.name for c in header.columns]
         chosen = choose_labels(labels, names, path, relation=header.relation)
@@ -169,14 +168,3 @@ class ArffStream(Stream):
                 found=shown(token),
             )
         return value
-
-    def _error(
-        self,
-        line: int,
-        problem: str,
-        *,
-        field: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-    ) -> DataError:
-        return DataError(problem, source=str(self.path), line=line, field=field, expected=expected, found=found)

@@ -132,14 +132,21 @@ class Batch:
         )
 
     def rows(self, start: int, stop: int) -> Batch:
-        """The rows `start .. stop` of this batch as a batch of their own (views, but for the row pointers)."""
+        """The rows `start .. stop` of this batch as a batch of their own (views, but for the row pointers).
+
+        Where features and labels appear while the stream is read, it has those that appeared before `stop`.
+        """
+        known = self.known_at(start)
+        n_features, n_labels = (self.n_features, self.n_labels)
+        if known is not None:
+            n_features, n_labels = self._shown(start, stop, known)
         x0, x1 = int(self.x_indptr[start]), int(self.x_indptr[stop])
         y0, y1 = int(self.y_indptr[start]), int(self.y_indptr[stop])
         return Batch(
             schema=self.schema,
             first=self.first + start,
-            n_features=self.n_features,
-            n_labels=self.n_labels,
+            n_features=n_features,
+            n_labels=n_labels,
             x_indptr=self.x_indptr[start : stop + 1] - x0,
             x_indices=self.x_indices[x0:x1],
             x_values=self.x_values[x0:x1],
@@ -149,17 +156,20 @@ class Batch:
             labelled=self.labelled[start:stop],
             ids=None if self.ids is None else self.ids[start:stop],
             timestamps=None if self.timestamps is None else self.timestamps[start:stop],
-            known=self.known_at(start),
+            known=known,
         )
 
     def known_at(self, row: int) -> tuple[int, int] | None:
         """How many features and labels had appeared before that row; None where all are known from the start."""
-        if self.known is None:
-            return None
-        features, labels = self.known
-        shown = int(self.x_indices[: self.x_indptr[row]].max(initial=-1)) + 1
-        positive = int(self.y_indices[: self.y_indptr[row]].max(initial=-1)) + 1
-        return max(features, shown), max(labels, positive)
+        return None if self.known is None else self._shown(0, row, self.known)
+
+    def _shown(self, start: int, stop: int, known: tuple[int, int]) -> tuple[int, int]:
+        """How many features and labels have appeared before row `stop`, where `known` had before row `start`."""
+        x, y = (
+            indices[indptr[start] : indptr[stop]].max(initial=-1) + 1
+            for indptr, indices in ((self.x_indptr, self.x_indices), (self.y_indptr, self.y_indices))
+        )
+        return max(known[0], int(x)), max(known[1], int(y))
 
     def labels_known(self) -> NDArray[np.int64]:
         """How many labels had appeared up to each row, itself included: int64 (n,)."""

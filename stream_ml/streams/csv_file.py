@@ -14,9 +14,9 @@ from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
-from stream_ml.streams.lines import MAX_FIELD, TextFile, decode, shown
+from stream_ml.streams.lines import MAX_FIELD, decode, shown
 from stream_ml.streams.schema import Feature
-from stream_ml.streams.source import RowBuilder, Stream, stem_of
+from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["OTHER", "CsvStream"]
 
@@ -30,7 +30,7 @@ QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
 
 
-class CsvStream(Stream):
+class CsvStream(FileStream):
     """A comma-, semicolon- or tab-separated file whose first line names its columns, quoted as in RFC 4180.
 
     With `header=False` there is no such line, and columns are called `x0`, `x1`, ...
@@ -58,14 +58,16 @@ class CsvStream(Stream):
         on_error: Literal["raise", "skip"] = "raise",
         header: bool = True,
     ) -> None:
-        super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._separator, self._limit = self._find_separator(), MAX_COLUMNS + 1
         with closing(self._records()) as records:
             first = next(records, [])
             names = self._read_names(first) if header else [f"x{i}" for i in range(len(first))]
             if not names:
-                raise DataError("the file is empty", source=str(self.path), expected="a header line and rows")
+                expected = "a header line and rows" if header else "rows"
+                raise DataError("the file is empty", source=str(self.path), expected=expected)
+            if len(names) > MAX_COLUMNS:
+                raise self._error(1, f"more than {MAX_COLUMNS} columns")
             chosen = choose_labels(labels, names, path)
             self._header_lines, self._limit = self._lines_read if header else 0, len(names) + 1
             following = records if header else chain([first], records)
@@ -91,15 +93,14 @@ class CsvStream(Stream):
     def _read_names(self, cells: list[str]) -> list[str]:
         """The columns' names: the first record, whether bad rows are skipped or not."""
         names = [name.strip() for name in cells]
-        if len(names) > 1 and all(map(_is_number, names)):
+        numbers, missing = sum(map(_is_number, names)), sum(name in MISSING for name in names)
+        if len(names) > 1 and numbers and numbers + missing == len(names):
             raise self._error(
                 1,
-                "the first line looks like data: every value is a number",
+                "the first line looks like data: every value is a number" + ", or missing" * (missing > 0),
                 expected="the columns' names",
                 hint="of a file without names say --no-header (header=False): its columns are called x0, x1, ...",
             )
-        if len(names) > MAX_COLUMNS:
-            raise self._error(1, f"more than {MAX_COLUMNS} columns")
         seen = set()
         for i, name in enumerate(names):
             if not name:
@@ -208,19 +209,6 @@ class CsvStream(Stream):
                 line, "a value that was not there before", field=self._columns[column].name, found=shown(text)
             )
         return codes.get(text, codes.get(OTHER, 0.0))
-
-    def _error(
-        self,
-        line: int,
-        problem: str,
-        *,
-        field: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> DataError:
-        source = str(self.path)
-        return DataError(problem, source=source, line=line, field=field, expected=expected, found=found, hint=hint)
 
 
 def _text(raw: bytes) -> str:

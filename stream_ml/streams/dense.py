@@ -65,7 +65,12 @@ def labels_of(y: Any, schema: Schema, n: int) -> NDArray[np.bool_]:
 def _matrix(given: Any, name: str, of: str) -> NDArray[np.float64]:
     """Rows and columns of numbers."""
     try:
-        values = np.asarray(given, dtype=np.float64)
+        raw = np.asarray(given)
+        if raw.dtype.kind not in "biufO":  # numpy would read texts as numbers, and drop imaginary parts
+            raise TypeError(f"it holds {raw.dtype.name}")
+        values = np.asarray(raw, dtype=np.float64)
+        if isinstance(given, np.ma.MaskedArray):  # what is masked is missing, not what lies below the mask
+            values = np.where(np.ma.getmaskarray(given), np.nan, values)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} is no array of {of}: {error}") from error
     if values.ndim != 2:

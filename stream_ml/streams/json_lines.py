@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +14,17 @@ import orjson
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.lines import TextFile, shown
+from stream_ml.streams.lines import shown
 from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream, stem_of
+from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["JsonRows", "JsonStream"]
 
 PIECE = 1000
 KEYS = {"x", "y", "id", "ts"}
+INFINITE = "number is infinity"
+"""How orjson calls a number beyond double precision."""
 
 
 class JsonRows:
@@ -117,7 +119,7 @@ class JsonRows:
         return self.schema.add_label(name) if at is None else at
 
 
-class JsonStream(Stream):
+class JsonStream(FileStream):
     """A JSON Lines file; see `JsonRows` for its records. Features and labels may appear at any row.
 
     The first row that can be read tells the schema: dense where its `x` is a list, else sparse. Every pass begins with
@@ -127,8 +129,7 @@ class JsonStream(Stream):
     grows = True
 
     def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
-        super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._sparse = self._first_is_sparse()
         self.schema = Schema(sparse=self._sparse, name=self.name)
 
@@ -151,22 +152,9 @@ class JsonStream(Stream):
                     if not raw.strip():
                         continue
                     try:
-                        record = orjson.loads(raw)
-                        if _may_repeat_a_key(raw, record) and (key := _repeated_key(raw)) is not None:
-                            yield line, DataError("a key twice", source=str(self.path), line=line, field=key)
-                            continue
-                        yield line, record
-                    except orjson.JSONDecodeError as error:
-                        yield (
-                            line,
-                            DataError(
-                                f"not JSON at column {error.colno}: {error.msg.partition(': line ')[0]}",
-                                source=str(self.path),
-                                line=line,
-                                expected='{"x": {...}, "y": [...]}',
-                                found=shown(raw[:100].decode("utf-8", "replace")),
-                            ),
-                        )
+                        yield line, _record(raw, source=str(self.path), line=line)
+                    except DataError as error:
+                        yield line, error
 
     def pieces(self) -> Iterator[Batch]:
         """The rows, a thousand at a time."""
@@ -185,6 +173,32 @@ class JsonStream(Stream):
                     yield rows.builder.batch()
         if len(rows.builder):
             yield rows.builder.batch()
+
+
+def _record(raw: bytes, *, source: str, line: int) -> Any:
+    """What the line says.
+
+    Raises
+    ------
+    DataError
+        It is no JSON, or a key stands twice in one of its objects.
+    """
+    try:
+        record = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if INFINITE in error.msg and (record := _read_again(raw, dict)) is not None:
+            return record  # it is JSON: where the number stands is told when the row is checked
+        problem, text = error.msg.partition(": line ")[0], raw[:100].decode("utf-8", "replace")
+        raise DataError(
+            f"not JSON at column {error.colno}: {problem}",
+            source=source,
+            line=line,
+            expected='{"x": {...}, "y": [...]}',
+            found=shown(text),
+        ) from None
+    if _may_repeat_a_key(raw, record) and (key := _repeated_key(raw)) is not None:
+        raise DataError("a key twice", source=source, line=line, field=key)
+    return record
 
 
 def _may_repeat_a_key(raw: bytes, record: Any) -> bool:
@@ -208,12 +222,24 @@ def _repeated_key(raw: bytes) -> str | None:
         keys = Counter(key for key, _ in pairs)
         twice.extend(key for key, n in keys.items() if n > 1)
 
-    json.loads(raw, object_pairs_hook=note)
+    _read_again(raw, note)
     return twice[0] if twice else None
+
+
+def _read_again(raw: bytes, objects: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    """The line as Python's slower reader sees it, `objects` made of their pairs; None where it cannot read it."""
+    try:
+        # Python refuses to convert thousands of digits
+        return json.loads(raw, object_pairs_hook=objects, parse_int=lambda n: int(n) if len(n) < 20 else float(n))
+    except (ValueError, RecursionError):  # nested by the hundreds: no instance, which the check of its form will say
+        return None
 
 
 def _show(value: Any) -> str:
     if isinstance(value, str):
         return shown(value)
-    text = orjson.dumps(value).decode() if isinstance(value, dict | list) else repr(value)
+    try:
+        text = orjson.dumps(value).decode() if isinstance(value, dict | list) else repr(value)
+    except orjson.JSONEncodeError:  # deeper than orjson writes, though not than it reads
+        return "something nested more than 250 deep"
     return text if len(text) <= 60 else text[:57] + "..."

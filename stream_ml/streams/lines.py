@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import weakref
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -82,7 +84,14 @@ class TextFile:
             if self.path.is_dir():
                 raise DataError("is a directory", source=str(self.path), expected="a file")
             file = self.path.open("rb")
-            if self.path.suffix.lower() != ".gz" and file.peek(len(GZIP))[: len(GZIP)] != GZIP:
+            try:
+                if self._is_pipe:
+                    file = io.BufferedReader(_Whole(file.read(len(GZIP)), file))  # peek might see a single byte
+                packed = self.path.suffix.lower() == ".gz" or file.peek(len(GZIP))[: len(GZIP)] == GZIP
+            except BaseException:
+                file.close()
+                raise
+            if not packed:
                 return file
             unpacked: Any = gzip.GzipFile(fileobj=file)
             unpacked.myfileobj = file  # closed with it
@@ -105,17 +114,20 @@ class TextFile:
             )
         if self._pipe is None:
             self._pipe = self._open()
+            weakref.finalize(self, self._pipe.close)  # a bad header is an error before any rows are read
         self._used, kept = rows, self._kept
         if rows:
             self._kept = []
-        yield from list(kept)
-        del kept
-        while block := self._pipe.read(CHUNK):
-            if not rows:
-                self._kept.append(block)
-            yield block
-        if rows:
-            self._pipe.close()
+        try:
+            yield from list(kept)
+            del kept
+            while block := self._pipe.read(CHUNK):
+                if not rows:
+                    self._kept.append(block)
+                yield block
+        finally:
+            if rows:
+                self._pipe.close()  # whoever writes is told, when there are more rows than wanted
 
     def _next(self, blocks: Iterator[bytes], line: int) -> bytes:
         """The next block, b"" at the end."""
@@ -130,6 +142,27 @@ class TextFile:
 
     def _error(self, problem: str, line: int) -> DataError:
         return DataError(problem, source=str(self.path), line=line)
+
+
+class _Whole(io.RawIOBase):
+    """A file whose first bytes were read already, from its beginning."""
+
+    def __init__(self, head: bytes, file: io.BufferedReader) -> None:
+        self._head, self._file = head, file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._head:
+            return self._file.readinto1(buffer)
+        n = min(len(buffer), len(self._head))
+        buffer[:n], self._head = self._head[:n], self._head[n:]
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def decode(text: bytes, *, source: str, line: int) -> str:

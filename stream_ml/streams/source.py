@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
+from stream_ml.streams.lines import TextFile
 from stream_ml.streams.schema import Schema
 
-__all__ = ["RowBuilder", "Skipped", "Stream", "concatenate", "rebatch", "stem_of"]
+__all__ = ["FileStream", "RowBuilder", "Skipped", "Stream", "concatenate", "rebatch"]
 
 KEPT_MESSAGES = 20
 
@@ -78,6 +79,30 @@ class Stream(ABC):
         if self.on_error == "raise":
             raise error
         self.skipped.add(error)
+
+
+class FileStream(Stream):
+    """A text file's rows; the stream is called as the file is, without its endings."""
+
+    def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
+        super().__init__(batch_size=batch_size, on_error=on_error)
+        name = path.name.removesuffix(".gz")
+        self.path, self.name, self._file = path, name.rpartition(".")[0] or name, TextFile(path)
+
+    def _error(
+        self,
+        line: int,
+        problem: str,
+        *,
+        field: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> DataError:
+        """What is wrong in a line."""
+        return DataError(
+            problem, source=str(self.path), line=line, field=field, expected=expected, found=found, hint=hint
+        )
 
 
 class RowBuilder:
@@ -234,9 +259,3 @@ def rebatch(pieces: Iterator[Batch], batch_size: int, *, grows: bool = False) ->
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
-
-
-def stem_of(path: Path) -> str:
-    """The file's name without its endings, for reports."""
-    name = path.name.removesuffix(".gz")
-    return name.rpartition(".")[0] or name

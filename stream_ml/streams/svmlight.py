@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import ROOM, Chunks, new_rows, plain_batch
-from stream_ml.streams.lines import TextFile, decode, shown
+from stream_ml.streams.lines import decode, shown
 from stream_ml.streams.numbers import number
 from stream_ml.streams.schema import Feature, Schema
-from stream_ml.streams.source import RowBuilder, Stream, stem_of
+from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["SvmlightStream"]
 
@@ -29,7 +29,7 @@ WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")
 HEADER = re.compile(rb"[ \t]*([0-9]{1,12})[ \t]+([0-9]{1,9})[ \t]+([0-9]{1,9})[ \t]*")
 
 
-class SvmlightStream(Stream):
+class SvmlightStream(FileStream):
     """Rows `label,label index:value index:value # comment`; a row that begins with white space has no label. Sparse.
 
     Where the first line is three whole numbers (instances, features, labels: the form of the extreme classification
@@ -52,8 +52,7 @@ class SvmlightStream(Stream):
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:
-        super().__init__(batch_size=batch_size, on_error=on_error)
-        self.path, self.name, self._file = path, stem_of(path), TextFile(path)
+        super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._header = self._read_header(xmc)
         self.grows = self._header is None
         self.schema = self._new_schema()
@@ -214,17 +213,6 @@ class SvmlightStream(Stream):
         for name in names:
             if not re.fullmatch(r"[0-9]{1,9}", name) or int(name) >= self._header[2]:
                 raise self._error(line, "label out of range", expected=f"0 to {self._header[2] - 1}", found=shown(name))
-
-    def _error(
-        self,
-        line: int,
-        problem: str,
-        *,
-        field: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-    ) -> DataError:
-        return DataError(problem, source=str(self.path), line=line, field=field, expected=expected, found=found)
 
 
 def _positions(numbers: NDArray[np.int32], position_of: Callable[[str], int]) -> NDArray[np.int32]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["line_bounds", "match_value", "parse_number", "parse_pair_rows", "parse_pairs", "parse_row", "parse_rows"]
+__all__ = [
+    "add_left_out",
+    "entry_index",
+    "is_missing",
+    "line_bounds",
+    "match_value",
+    "parse_number",
+    "parse_pair_rows",
+    "parse_pairs",
+    "parse_row",
+    "parse_rows",
+    "trimmed",
+    "without_quotes",
+]
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WHOLE = re.compile(r"0|[1-9][0-9]*")
@@ -26,6 +39,38 @@ def line_bounds(text):
     if not line.strip(" \t\r"):
         return len(line), None, None
     return len(line), len(line) - len(line.lstrip(" \t\r")), len(line.rstrip(" \t\r"))
+
+
+def trimmed(text):
+    """The text without the blanks around it."""
+    return text.strip(" \t")
+
+
+def entry_index(text):
+    """A sparse entry as (index, text of its value), None where it is none."""
+    entry = re.fullmatch(r"([0-9]{1,9})[ \t]+(.*\S)", text)
+    return (int(entry.group(1)), entry.group(2)) if entry else None
+
+
+def without_quotes(cell, csv):
+    """The content of a cell that stands between separators and whether it was quoted, None where it is not plain."""
+    marks = ['"'] if csv else ['"', "'"]
+    for mark in marks:
+        if len(trimmed(cell)) > 1 and trimmed(cell).startswith(mark) and trimmed(cell).endswith(mark):
+            inner = trimmed(cell)[1:-1]
+            plain = mark not in inner and "\\" not in inner and (not csv or cell == trimmed(cell))
+            return (inner, True) if plain else None
+    return trimmed(cell), False
+
+
+def is_missing(text, csv):
+    """Whether the text stands for a missing value."""
+    return text in (["?", "", "NA"] if csv else ["?"])
+
+
+def add_left_out(positive_where_absent, given, until):
+    """The columns before `until` that are positive where a row does not give them, and is not given."""
+    return [column for column in positive_where_absent if column < until and column not in given]
 
 
 def parse_row(text, columns, positive, *, sparse=False, separator=",", csv=False):

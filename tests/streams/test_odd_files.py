@@ -288,6 +288,24 @@ def test_json_records_of_the_wrong_form(tmp_path, record, message):
         list(json_file(tmp_path, [record]))
 
 
+@pytest.mark.parametrize("depth", [200, 300, 1000, 5000])
+@pytest.mark.parametrize(
+    "line",
+    ['{"x": {"a": %s}, "y": []}', '{"x": {"a": 1}, "y": ["a\\"b"], "z": %s}', '{"x": {"a": 1e400}, "y": %s}', "%s"],
+)
+def test_json_nested_deeply_is_a_bad_row(tmp_path, line, depth):
+    text = line % ("[" * depth + "]" * depth) + "\n"
+    with pytest.raises(DataError, match="line 2"):
+        list(read(tmp_path, '{"x": {}}\n' + text, "x.jsonl"))
+
+
+def test_json_numbers_of_thousands_of_digits(tmp_path):
+    text = '{"x": {"a": 1, "b": 0.%s}, "y": ["a\\"b"]}\n' % ("3" * 6000)
+    assert rows(read(tmp_path, text, "x.jsonl")) == [([1, np.float32(1 / 3)], {'a"b'})]
+    with pytest.raises(DataError, match=r"field 'x\.b': too large"):
+        list(read(tmp_path, text.replace("0.", ""), "x.jsonl"))
+
+
 def growing(n):
     return [{"x": {f"w{i // 300}": i, "z": 1}, "y": [f"l{i // 700}"]} for i in range(n)]
 

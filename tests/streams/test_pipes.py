@@ -1,12 +1,14 @@
-"""Pipes are read once, whatever the format; what cannot be right is told."""
+"""Pipes are read once, whatever the format and however slowly they are written."""
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -25,13 +27,19 @@ TEXTS = {
 }
 
 
-def pipe_of(path, data):
-    """A named pipe that something writes the data to."""
+def pipe_of(path, *parts, broken=None):
+    """A named pipe that something writes the parts to, with pauses; it sets `broken` when its reader leaves early."""
     os.mkfifo(path)
 
     def write():
-        with open(path, "wb") as file:
-            file.write(data)
+        try:
+            with open(path, "wb", buffering=0) as file:
+                for i, part in enumerate(parts):
+                    time.sleep(0.1 * (i > 0))
+                    while part:  # a write that the reader cuts short is no error, the next one is
+                        part = part[file.write(part) :]
+        except BrokenPipeError:
+            broken.set()
 
     threading.Thread(target=write, daemon=True).start()
     return path
@@ -54,48 +62,31 @@ def test_a_pipe_gives_the_rows_of_the_file(format, packed, tmp_path):
         list(stream)
 
 
-def test_a_csv_file_without_names(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("1,2,0\n3,4,1\n")
-    with pytest.raises(DataError, match=r"line 1: the first line looks like data.*--no-header"):
-        open_stream(path, labels="last:1")
-    stream = open_stream(path, labels="last:1", header=False)
-    assert stream.schema.labels == ["x2"]
-    (batch,) = stream
-    assert batch.x_dense().tolist() == [[1, 2], [3, 4]]
-    assert batch.y_dense().ravel().tolist() == [False, True]
-    (tmp_path / "a.arff").write_text(TEXTS["arff"])
-    with pytest.raises(DataError, match="needs no line of names"):
-        open_stream(tmp_path / "a.arff", header=False)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_that_begins_with_a_single_byte(packed, tmp_path):
+    data = gzip.compress(TEXTS["csv"].encode()) if packed else TEXTS["csv"].encode()
+    stream = open_stream(pipe_of(tmp_path / "pipe", data[:1], data[1:5], data[5:]), format="csv", labels="l")
+    assert sum(map(len, stream)) == 3000
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"x": {"a": 1}, "Y": ["l"]}', "line 1, field 'Y': an unknown key; expected x, y, id, ts"),
-        ('{"x": {"a": 1, "a": 2}, "y": ["l"]}', "line 1, field 'a': a key twice"),
-        ('{"x": {"a": 1}, "y": ["l"], "y": []}', "line 1, field 'y': a key twice"),
-    ],
-)
-def test_json_keys(line, message, tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text(line + "\n")
-    with pytest.raises(DataError, match=message):
-        list(open_stream(path))
-    path.write_text('{"x": {"a \\" b": "\\"", "a": 1}, "y": ["l", "l"], "id": "x\\\\"}\n')  # escapes are no second key
-    (batch,) = open_stream(path)
-    assert batch.y_indices.tolist() == [0]
+def test_a_pipe_without_anything_or_with_a_damaged_gzip_file(tmp_path):
+    with pytest.raises(DataError, match="the file is empty"):
+        open_stream(pipe_of(tmp_path / "a"), format="jsonl")
+    packed = gzip.compress(TEXTS["jsonl"].encode())
+    with pytest.raises(DataError, match="the gzip file is truncated"):
+        list(open_stream(pipe_of(tmp_path / "b", packed[:-20]), format="jsonl"))
 
 
-def test_a_label_named_twice(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text(TEXTS["csv"])
-    with pytest.raises(LabelSpecError, match="stands there twice"):
-        open_stream(path, labels="l,l")
-
-
-def test_svmlight_has_no_mark_for_missing_values(tmp_path):
-    path = tmp_path / "a.svm"
-    path.write_text("1 1:nan\n")
-    with pytest.raises(DataError, match="expected a finite number, found 'nan'"):
-        list(open_stream(path))
+def test_a_pipe_is_closed_when_enough_was_read(tmp_path):
+    text = b"a,l\n" + b"1,0\n" * 3_000_000
+    for name, options in {"limit": {"labels": "l", "limit": 5}, "bad header": {"labels": "no such label"}}.items():
+        broken = threading.Event()
+        pipe = pipe_of(tmp_path / name, text, broken=broken)
+        if name == "limit":
+            stream = open_stream(pipe, format="csv", **options)
+            assert sum(map(len, stream)) == 5
+        else:
+            with pytest.raises(LabelSpecError):
+                open_stream(pipe, format="csv", **options)
+            gc.collect()
+        assert broken.wait(10)  # else it would write for ever

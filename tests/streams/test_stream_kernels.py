@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from reference import streams as twin
 
 from stream_ml.streams import Feature, open_stream
-from stream_ml.streams._kernels import UNUSUAL, line_bounds, parse_number, parse_pair_rows, parse_pairs, parse_row
+from stream_ml.streams._kernels import (
+    UNUSUAL,
+    add_left_out,
+    entry_index,
+    is_missing,
+    line_bounds,
+    parse_number,
+    parse_pair_rows,
+    parse_pairs,
+    parse_row,
+    trimmed,
+    without_quotes,
+)
 from stream_ml.streams.columns import ColumnPlan, new_rows
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
@@ -140,6 +152,55 @@ def test_line_bounds_agrees_with_its_twin(text, before):
     assert end - before == wanted
     assert (a >= b) == (first is None)
     assert first is None or (a - before, b - before) == (first, last)
+
+
+@QUICK
+@given(st.text("ab \t", max_size=12), st.integers(0, 3))
+def test_trimmed_agrees_with_its_twin(text, before):
+    start, stop = trimmed(as_bytes(" " * before + text), before, before + len(text))
+    assert text[start - before : stop - before] == twin.trimmed(text)
+
+
+@QUICK
+@given(st.from_regex(r"[0-9]{0,11}[ \t]{0,2}[-0-9a']{0,3}", fullmatch=True).map(twin.trimmed))
+@example("123456789 1")
+@example("1234567890 1")
+@example("007\t1")
+def test_entry_index_agrees_with_its_twin(text):
+    index, place = entry_index(as_bytes(text), 0, len(text))
+    expected = twin.entry_index(text)
+    assert (index < 0) == (expected is None)
+    assert expected is None or (index, text[place:]) == expected
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(
+    st.text("""a"'\\? ,""", max_size=6) | st.from_regex(r""" ?(["'])[aN? ]{0,3}\1 ?""", fullmatch=True), st.booleans()
+)
+def test_without_quotes_agrees_with_its_twin(cell, csv):
+    start, stop = trimmed(as_bytes(cell), 0, len(cell))
+    a, b, quoted, plain = without_quotes(as_bytes(cell), start, stop, csv, stop - start == len(cell))
+    expected = twin.without_quotes(cell, csv)
+    assert plain == (expected is not None)
+    assert expected is None or (cell[a:b], quoted) == expected
+
+
+@pytest.mark.parametrize("csv", [False, True])
+@pytest.mark.parametrize("text", ["", "?", "NA", "na", "N", "A", "AN", "NAN", "??", "0", "x?"])
+def test_is_missing_agrees_with_its_twin(text, csv):
+    data = as_bytes("?" + text + "?")
+    assert is_missing(data, 1, 1 + len(text), csv) == twin.is_missing(text, csv)
+
+
+@QUICK
+@given(st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
+def test_add_left_out_agrees_with_its_twin(absent, given_columns):
+    inverted, out, n = np.array(sorted(absent), dtype=np.int64), np.zeros(16, dtype=np.int32), 0
+    targets, at = -1 - np.arange(10), 0  # column c is label c
+    for column in [*sorted(given_columns), 10]:
+        at, n = add_left_out(inverted, at, column, targets, out, n)
+        assert sorted(out[:n].tolist()) == twin.add_left_out(sorted(absent), given_columns, column)
+    assert at == len(absent)
 
 
 COLUMNS = [None, ("u", "v", "0"), None, ("0", "1"), ("1", "0"), None]

@@ -1,0 +1,98 @@
+"""Mistakes that could be read as something else are told: data for names, misspelt keys, labels named twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream_ml.errors import DataError, LabelSpecError
+from stream_ml.streams import open_stream
+
+
+def test_a_csv_file_without_names(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("1,2,0\n3,4,1\n")
+    with pytest.raises(DataError, match=r"line 1: the first line looks like data.*--no-header"):
+        open_stream(path, labels="last:1")
+    stream = open_stream(path, labels="last:1", header=False)
+    assert stream.schema.labels == ["x2"]
+    (batch,) = stream
+    assert batch.x_dense().tolist() == [[1, 2], [3, 4]]
+    assert batch.y_dense().ravel().tolist() == [False, True]
+    (tmp_path / "a.arff").write_text("@relation x\n@attribute a numeric\n@data\n")
+    with pytest.raises(DataError, match="needs no line of names"):
+        open_stream(tmp_path / "a.arff", header=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "looks"),
+    [
+        ("1.5,?,0", True),
+        ("1e-3,,NA", True),
+        ('"1"; "2"; "0"', True),
+        ("-1\t+2\t.5", True),
+        ("?,?,NA", False),
+        ("a,2020,2021", False),
+        ("2020", False),
+    ],
+)
+def test_a_first_line_of_numbers_looks_like_data(first, looks, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(first.replace(" ", "") + "\n")
+    with pytest.raises(DataError) as told:
+        open_stream(path, labels="no such label")
+    assert ("looks like data" in str(told.value)) is looks
+
+
+def test_a_csv_file_without_names_may_begin_with_anything(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'\xef\xbb\xbf\n?,"re,\nd",0\n1,blue,1\n1,blue\n?,"re,\nd",?\n')
+    stream = open_stream(path, labels="last:1", header=False, on_error="skip")
+    (batch,) = stream
+    assert [x for x, _ in batch.iter_dicts()] == [{"x1": "re,\nd"}, {"x0": 1.0, "x1": "blue"}, {"x1": "re,\nd"}]
+    assert batch.labelled.tolist() == [True, True, False]
+    assert stream.skipped.count == 1
+    path.write_text("\n")
+    with pytest.raises(DataError, match="the file is empty; expected rows"):
+        open_stream(path, labels="last:1", header=False)
+
+
+@pytest.mark.parametrize("header", ["a,b,a", "a,b, a ", 'a,b,"a"'])
+def test_a_name_twice_in_the_header(header, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(header + "\n1,2,0\n")
+    with pytest.raises(DataError, match="line 1, field 'a': two columns of the same name"):
+        open_stream(path, labels="last:1")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"x": {"a": 1}, "Y": ["l"]}', "line 1, field 'Y': an unknown key; expected x, y, id, ts"),
+        ('{"x": {"a": 1, "a": 2}, "y": ["l"]}', "line 1, field 'a': a key twice"),
+        ('{"x": {"a": 1}, "y": ["l"], "y": []}', "line 1, field 'y': a key twice"),
+    ],
+)
+def test_json_keys(line, message, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(DataError, match=message):
+        list(open_stream(path))
+    path.write_text('{"x": {"a \\" b": "\\"", "a": 1}, "y": ["l", "l"], "id": "x\\\\"}\n')  # escapes are no second key
+    (batch,) = open_stream(path)
+    assert batch.y_indices.tolist() == [0]
+
+
+def test_a_label_named_twice(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,l\n1,2,0\n")
+    with pytest.raises(LabelSpecError, match="stands there twice"):
+        open_stream(path, labels="l,l")
+    with pytest.raises(LabelSpecError, match="'l' stands there twice"):
+        open_stream(path, labels='l, b,"l"')
+
+
+def test_svmlight_has_no_mark_for_missing_values(tmp_path):
+    path = tmp_path / "a.svm"
+    path.write_text("1 1:nan\n")
+    with pytest.raises(DataError, match="expected a finite number, found 'nan'"):
+        list(open_stream(path))
