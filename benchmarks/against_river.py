@@ -1,6 +1,6 @@
 """Instances per second of `IHomerClassifier` beside one river `HoeffdingTreeClassifier` per label, on one core.
 
-    python benchmarks/against_river.py [FILE ...] [--prefix N] [--repeats N] [--flat]
+    python benchmarks/against_river.py [FILE ...] [--prefix N] [--repeats N] [--flat] [--fast]
 
 River's trees predict, then learn, each instance for each label; they are fed every feature, zeros included, as in the
 published comparisons, and once more with zeros left out. River is slow, so it sees a prefix of the file whose length
@@ -97,8 +97,11 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, help="rows that river sees; default: 1000 of yeast, 300 of others")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, of which the best counts (default 3)")
     parser.add_argument("--flat", action="store_true", help="without trees: root experts and stacking alone")
+    parser.add_argument("--fast", action="store_true", help="without neighbours and joint decisions")
     arguments = parser.parse_args()
-    parameters = {"tree": {"enabled": False}} if arguments.flat else {}
+    parameters: dict = {"tree": {"enabled": False}} if arguments.flat else {}
+    if arguments.fast:
+        parameters |= {"experts": {"neighbours": 0}, "decisions": {"joint": False}}
     files = arguments.files or [p for p in (DATASETS / f"{name}.arff.gz" for name in PREFIX) if p.exists()]
     streams: list[Stream] = [open_stream(file) for file in files] or [default_stream()]
     table = Table(title="instances per second, one core", box=None)
