@@ -53,6 +53,7 @@ class BenchmarkConfig(_Section):
 
     models: list[ModelEntry] = Field(min_length=1, description="The baselines are added where they are left out.")
     streams: list[StreamEntry] = Field(min_length=1)
+    objectives: list[str] = Field([], description="Score decisions of our models for these, too; [all]: for every one.")
     orders: list[Literal["file"] | int] = Field(["file"], min_length=1, description="file, or seeds of shuffles.")
     reference: str | None = Field(None, description="The model all others are compared with; null: the first.")
     budget: float | None = Field(600.0, gt=0, description="Seconds per run; null: no limit.")
@@ -180,7 +181,7 @@ def _tasks(config: BenchmarkConfig) -> Iterator[Task]:
         twice = next(label for i, label in enumerate(labels) if label in labels[:i])
         raise ConfigError(f"models: two are called {twice!r}; give one a label")
     parameters = []
-    for model in models:
+    for model in (_with_objectives(m, config.objectives) for m in models):
         kind = peer_named(model.name).parameters if model.name in PEERS else _own(model.name).parameters()
         try:
             parameters.append(kind(**model.parameters).model_dump(mode="json"))
@@ -201,6 +202,18 @@ def _tasks(config: BenchmarkConfig) -> Iterator[Task]:
 
 def _label(model: ModelEntry) -> str:
     return model.label or model.name
+
+
+def _with_objectives(model: ModelEntry, names: list[str]) -> ModelEntry:
+    """Our classifier with these objectives beside its own, where its parameters do not name others."""
+    decisions = model.parameters.get("decisions", {})
+    if model.name != "ihomer" or not names or not isinstance(decisions, dict) or "alternatives" in decisions:
+        return model
+    from stream_ml.decisions import OBJECTIVES
+
+    wanted = list(OBJECTIVES) if names == ["all"] else names
+    parameters = {**model.parameters, "decisions": {**decisions, "alternatives": wanted}}
+    return model.model_copy(update={"parameters": parameters})
 
 
 def _own(name: str) -> Any:

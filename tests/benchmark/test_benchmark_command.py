@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from stream_ml.benchmark import run_all
 from stream_ml.benchmark.measure import Measured
 from stream_ml.cli.main import main
 
+ROOT = Path(__file__).parents[2]
 CONFIG = """
 models:
   - {name: majority_labelset, label: sets}
@@ -62,6 +64,20 @@ def test_a_benchmark_and_its_continuation(tmp_path, capsys):
     (tmp_path / "b.yaml").write_text(CONFIG.replace("block: 20", "block: 30"))
     assert main(["benchmark", "b.yaml", "--out", str(out), "--quiet"]) == 0
     assert (out / "results.csv").read_bytes() != first
+
+
+@pytest.mark.parametrize("name", ["benchmark", "ablation"])
+def test_configurations_of_the_project(name, tmp_path, capsys):
+    """As they are, but for a few rows."""
+    text = (ROOT / f"configs/{name}.yaml").read_text()
+    (tmp_path / "b.yaml").write_text(
+        re.sub(r"limit: \d+", "limit: 20", text).replace("orders: [file, 1]", "orders: [file]")
+    )
+    assert main(["benchmark", "b.yaml", "--out", "out", "--jobs", "2", "-q"]) == 0
+    rows = results(tmp_path / "out")
+    own = "full" if name == "ablation" else "ihomer"
+    assert {own, f"{own} [micro_f1]", "no_change"} <= {row["model"] for row in rows}
+    assert not [row for row in rows if row["error"]]
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys):
