@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 from stream_ml.benchmark.measure import Measured
@@ -15,7 +16,9 @@ __all__ = ["run_all"]
 T = TypeVar("T")
 
 
-def run_all(tasks: Sequence[T], run: Callable[[T], Measured], jobs: int) -> Iterator[tuple[T, Measured]]:
+def run_all(
+    tasks: Sequence[T], run: Callable[[T], Measured], jobs: int, *, preload: Sequence[str] = ()
+) -> Iterator[tuple[T, Measured]]:
     """Results as they come, `jobs` runs at a time; a run that fails, or dies, gives a `Measured` that says so.
 
     Parameters
@@ -24,7 +27,12 @@ def run_all(tasks: Sequence[T], run: Callable[[T], Measured], jobs: int) -> Iter
         What to run; sent to the process.
     run
         A function of a module, called there.
+    jobs
+        Runs at a time.
+    preload
+        Modules that are loaded once, where the system can fork processes off one that has them.
     """
+    context = _context(preload)
     waiting = list(reversed(tasks))
     running: dict[Future[Measured], tuple[T, ProcessPoolExecutor]] = {}
     pools: list[ProcessPoolExecutor] = []
@@ -32,7 +40,7 @@ def run_all(tasks: Sequence[T], run: Callable[[T], Measured], jobs: int) -> Iter
         while waiting or running:
             while waiting and len(running) < jobs:
                 # a pool for each: a process that dies takes no other along
-                pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+                pool = ProcessPoolExecutor(1, mp_context=context)
                 pools.append(pool)
                 task = waiting.pop()
                 running[pool.submit(run, task)] = (task, pool)
@@ -47,6 +55,15 @@ def run_all(tasks: Sequence[T], run: Callable[[T], Measured], jobs: int) -> Iter
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _context(preload: Sequence[str]) -> BaseContext:
+    """Clean processes: from a server that loaded only `preload`, else from nothing."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
 
 
 def _result(future: Future[Measured]) -> Measured:

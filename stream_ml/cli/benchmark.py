@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchmarkConfig", "Task", "benchmark_config", "run_task"]
 
 PACKAGES = ("jinja2", "matplotlib", "pandas", "scikit_posthocs", "scipy")
+PRELOADED = ("stream_ml.cli.benchmark", "stream_ml.cli.sources", "stream_ml.evaluation", "stream_ml.ihomer")
 BASELINES = ("no_change", "majority_labelset")
 
 
@@ -144,7 +145,7 @@ def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: boo
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             bar = progress.add_task("runs", total=len(tasks), completed=len(done))
-            for task, measured in run_all(todo, run_task, config.jobs):
+            for task, measured in run_all(todo, run_task, config.jobs, preload=PRELOADED):
                 store.save(task.settings, task.budget, measured)
                 done[task_key(task)] = measured
                 progress.advance(bar)

@@ -68,8 +68,8 @@ def test_a_benchmark_and_its_continuation(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["benchmark", "ablation"])
 def test_configurations_of_the_project(name, tmp_path, capsys):
-    """As they are, but for a few rows."""
-    text = (ROOT / f"configs/{name}.yaml").read_text()
+    """As they are, but for a few rows of one stream."""
+    text = re.sub(r"\n  - {seed: (7|1),.*", "", (ROOT / f"configs/{name}.yaml").read_text())
     (tmp_path / "b.yaml").write_text(
         re.sub(r"limit: \d+", "limit: 20", text).replace("orders: [file, 1]", "orders: [file]")
     )
