@@ -34,10 +34,12 @@ EVENTS_KEPT = 10_000
 class IHomerClassifier:
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
-    Root experts (linear models, naive Bayes, prior; per label, for ever) and the experts of the leaf that the instance
-    reaches in its cluster's tree give log-odds; stacking makes them one probability per label. The labels are
-    partitioned by online divisive-agglomerative clustering of their co-occurrence; trees follow the partition. ADWIN on
-    the loss of every cluster and of the whole starts background learners and re-opens the partition.
+    Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
+    that the instance reaches in its cluster's tree give log-odds; stacking makes them one probability per label, a
+    posterior over label sets follows what labels have to do with each other, and decisions are made from both for the
+    objective that is set. The labels are partitioned by online divisive-agglomerative clustering of their
+    co-occurrence; trees follow the partition. ADWIN on the loss of every cluster and of the whole starts background
+    learners and re-opens the partition.
 
     Everything that changes structure happens when the number of learned instances is a multiple of `period`, so results
     do not depend on how a stream is cut into batches.
@@ -47,7 +49,8 @@ class IHomerClassifier:
     schema
         The stream's schema; taken from the first batch when not given.
     **parameters
-        Fields of `IHomerParameters`; sections as dicts, e.g. `tree={"grace_period": 100}`.
+        Fields of `IHomerParameters`; sections as dicts, e.g. `tree={"grace_period": 100}` or
+        `decisions={"objective": "micro_f1", "alternatives": ["subset_accuracy"]}`.
 
     Raises
     ------

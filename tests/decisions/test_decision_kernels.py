@@ -280,3 +280,28 @@ def test_thresholds_settle_where_f1_is_best():
     assert f1(common[-1, 0]) > best - 0.01
     assert common[-1, 0] == pytest.approx(best / 2, abs=0.1)
     assert ((common[100:, 0] > 0.1) & (common[100:, 0] < 0.5)).all()
+
+
+def test_sets_that_never_come_again_take_no_more_room():
+    """Thousands of label sets, each once: tables are bounded, and what is kept is what came lately."""
+    rng = np.random.default_rng(3)
+    n, n_labels = 6000, 30
+    y = rng.random((n, n_labels)) < 0.15
+    schema = Schema([Feature("x")], [f"l{m}" for m in range(n_labels)])
+    batch = Batch.from_dense(schema, np.zeros((n, 1)), y)
+    p = np.full((n, n_labels), 0.15, np.float32)
+    near = Nearest(
+        np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32), np.zeros(0, np.int32), np.zeros((0, 1), np.int32)
+    )
+    joint = JointPosterior(fading=0.99)
+    joint.follow(np.arange(n_labels) % 3, 3)
+    sizes = []
+    for a in range(0, n, 1000):
+        part = Nearest(near.slots[a : a + 1000], near.weights[a : a + 1000], near.sizes, near.labels)
+        joint.process(p[a : a + 1000], part, batch.rows(a, a + 1000))
+        sizes.append(joint.nbytes)
+    assert len(set(sizes)) == 1
+    assert int(joint.state.sets.used[0]) == joint.state.sets.counts.shape[1]
+    held = {tuple(joint.state.sets.labels[0, i, : joint.state.sets.sizes[0, i]].tolist()) for i in range(2048)}
+    recent = [tuple(np.flatnonzero(row).tolist()) for row in y[-200:]]
+    assert np.mean([labels in held for labels in recent]) > 0.95
