@@ -101,12 +101,13 @@ def mode_block(rows, mode, indptr, indices):
 
 
 @kernel
-def balanced_block(rows, mode, thresholds, f_share, own_share, exact_share, fallback, indptr, indices):
+def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exact_share, fallback, indptr, indices):
     """A compromise of all the usual losses.
 
     A threshold that lies `f_share` of the way from 1/2 (best for Hamming loss) to half the row's expected F1 (best for
     F1) values a set by what its labels have above it, in units of F1; the chance that the set is exactly right counts
-    `exact_share` beside that.
+    `exact_share` beside that. The threshold of a rare label lies nearer to the one that is best for its own F1: by the
+    share `rarity` over its frequency, `most` at most, as macro F1 gains by a hit in that proportion.
     """
     cuts = np.empty(rows.top.shape[1])
     out = 0
@@ -116,6 +117,7 @@ def balanced_block(rows, mode, thresholds, f_share, own_share, exact_share, fall
             q, n = rows.marginals[row], rows.n_top[row]
             threshold = 0.5 + f_share * (0.5 * expected_f1(q, n) - 0.5)
             for i in range(n):
+                own_share = min(most, rarity / frequency[row, i])
                 cuts[i] = threshold - own_share * max(0.0, threshold - thresholds[row, i])
             best = _at_least(q, n, cuts, fallback)
             total = 0.0
@@ -160,7 +162,7 @@ def example_f1_block(rows, mode, indptr, indices):
     """The set of the largest expected F1.
 
     Expectations are those of the posterior as far as it covers what happens (`coverage`), else those of independent
-    labels; an empty set is right when nothing is there.
+    labels. An empty set is right when nothing is there; it is always a candidate, so what is not covered is not empty.
     """
     cuts = np.empty(rows.top.shape[1])
     out = 0
@@ -181,7 +183,7 @@ def example_f1_block(rows, mode, indptr, indices):
                 while left:
                     inside += q[lowest_bit(left)]
                     left &= left - ONE
-                value = 2.0 * inside / (size + total) if size else math.exp(nothing)
+                value = 2.0 * inside / (size + total) if size else (0.0 if sure else math.exp(nothing))
                 joint = _joint_f1(mask, size, rows.sets[row], rows.posterior[row], rows.n_sets[row])
                 value = sure * joint + (1.0 - sure) * value
                 if value > highest:

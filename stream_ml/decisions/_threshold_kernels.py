@@ -26,6 +26,7 @@ class ThresholdState(NamedTuple):
     """Fading histograms of the probabilities that positives and negatives had; bin 0 is below `LOWEST`."""
 
     unit: NDArray[np.float64]  # (1,) weight of the next row
+    rows: NDArray[np.float64]  # (1,)
     common: NDArray[np.float64]  # (BINS, 2) of all labels: positives, negatives
     common_total: NDArray[np.float64]  # (1,) positives
     own: NDArray[np.float64]  # (L, BINS, 2)
@@ -60,6 +61,7 @@ def _best_cut(own, own_total, pseudo, common, common_total, width):
 def _count_row(state, n_top, top, q, labels, fading, width):
     """Add a learned row to the histograms."""
     unit = state.unit[0]
+    state.rows[0] += unit
     for k in range(len(labels)):
         state.common_total[0] += unit
         state.own_total[labels[k]] += unit
@@ -77,6 +79,7 @@ def _count_row(state, n_top, top, q, labels, fading, width):
     if state.unit[0] > LARGE:
         scale = 1.0 / state.unit[0]
         state.unit[0] = 1.0
+        state.rows[0] *= scale
         state.common[:] *= scale
         state.common_total[:] *= scale
         state.own[:] *= scale
@@ -84,13 +87,13 @@ def _count_row(state, n_top, top, q, labels, fading, width):
 
 
 @kernel
-def thresholds_block(state, rows, y_indptr, y_indices, mode, fading, common, per_label):
+def thresholds_block(state, rows, y_indptr, y_indices, mode, fading, common, per_label, frequency):
     """Thresholds of each row's likely labels as of before the row, then the row is counted.
 
     Writes one threshold for all labels to `common` (rows, LIKELY), best for micro F1, and one per label to `per_label`,
-    best for macro F1. Both stand where half the F1 reached stands in online F-measure optimisation (Busa-Fekete,
-    Szörényi, Dembczyński, Hüllermeier, NeurIPS 2015), but are read off histograms, which neither explode at the start
-    nor stall on a rare label.
+    best for macro F1, and the labels' frequencies to `frequency`. The thresholds stand where half the F1 reached stands
+    in online F-measure optimisation (Busa-Fekete, Szörényi, Dembczyński, Hüllermeier, NeurIPS 2015), but are read off
+    histograms, which neither explode at the start nor stall on a rare label.
     """
     width = math.log(HIGHEST / LOWEST) / (BINS - 2)
     nothing = np.zeros((BINS, 2))
@@ -100,6 +103,7 @@ def thresholds_block(state, rows, y_indptr, y_indices, mode, fading, common, per
         common[row, :n] = _best_cut(nothing, 0.0, total, state.common, total, width)
         for i in range(n):
             per_label[row, i] = 2.0
+            frequency[row, i] = (state.own_total[top[i]] + state.unit[0]) / (state.rows[0] + state.unit[0])
             if q[i] >= LOWEST:
                 label = top[i]
                 per_label[row, i] = _best_cut(

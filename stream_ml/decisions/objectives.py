@@ -20,9 +20,10 @@ Objective = Literal["balanced", "subset_accuracy", "hamming_loss", "example_f1",
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 """What decisions can be best for: one of the losses, or all of them at once (`balanced`)."""
 
-F_SHARE = 0.7
-OWN_SHARE = 0.12
-EXACT_SHARE = 0.12
+F_SHARE = 0.72
+RARITY = 0.02
+OWN_SHARE = 0.2
+EXACT_SHARE = 0.07
 FALLBACK = 0.2
 FIRST_POSITIVES = 2.0
 
@@ -54,7 +55,7 @@ class Deciders:
         common = np.stack([np.full(t.BINS, FIRST_POSITIVES), FIRST_POSITIVES * (1 - middle) / middle], axis=1)
         common[0] = 0.0
         self.state = t.ThresholdState(
-            np.ones(1), common, common[:, 0].sum(keepdims=True), np.zeros((0, t.BINS, 2)), np.zeros(0)
+            np.ones(1), np.zeros(1), common, common[:, 0].sum(keepdims=True), np.zeros((0, t.BINS, 2)), np.zeros(0)
         )
 
     def grow(self, n_labels: int) -> None:
@@ -71,9 +72,9 @@ class Deciders:
     ) -> dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]:
         """Label sets of a block for each objective, as CSR `(indptr, indices)`; then the thresholds learn its rows."""
         n = len(block)
-        common, per_label = np.ones((n, LIKELY)), np.ones((n, LIKELY))
+        common, per_label, frequency = np.ones((3, n, LIKELY))
         t.thresholds_block(
-            self.state, rows, block.y_indptr, block.y_indices, block.mode, self.fading, common, per_label
+            self.state, rows, block.y_indptr, block.y_indices, block.mode, self.fading, common, per_label, frequency
         )
         result = {}
         for objective in objectives:
@@ -82,7 +83,17 @@ class Deciders:
             indices = np.empty(n * width, dtype=np.int32)
             if objective == "balanced":
                 d.balanced_block(
-                    rows, block.mode, per_label, F_SHARE, OWN_SHARE, EXACT_SHARE, FALLBACK, indptr, indices
+                    rows,
+                    block.mode,
+                    per_label,
+                    frequency,
+                    F_SHARE,
+                    RARITY,
+                    OWN_SHARE,
+                    EXACT_SHARE,
+                    FALLBACK,
+                    indptr,
+                    indices,
                 )
             elif objective == "subset_accuracy":
                 d.mode_block(rows, block.mode, indptr, indices)

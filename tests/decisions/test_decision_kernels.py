@@ -15,7 +15,7 @@ from stream_ml.decisions._joint_kernels import LIKELY, MOST, JointRows, lowest_b
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
 from stream_ml.decisions._threshold_kernels import thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
-from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE
+from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE, RARITY
 from stream_ml.experts import Nearest
 from stream_ml.streams import Batch, Feature, Schema
 
@@ -184,8 +184,8 @@ def test_decision_blocks(seed, n, n_labels):
     expected = twin.thresholds_block(model, rows, sets, batch.mode.tolist(), 0.99)
     decided = deciders.decide(OBJECTIVES, p, compiled, batch)
     got = {name: [indices[a:b].tolist() for a, b in pairwise(indptr)] for name, (indptr, indices) in decided.items()}
-    shares = F_SHARE, OWN_SHARE, EXACT_SHARE, FALLBACK
-    for row, (common, each) in enumerate(expected):
+    shares = F_SHARE, RARITY, OWN_SHARE, EXACT_SHARE, FALLBACK
+    for row, (common, each, frequency) in enumerate(expected):
         if not batch.mode[row] & 1:
             assert all(not sets_of[row] for sets_of in got.values())
             continue
@@ -194,7 +194,7 @@ def test_decision_blocks(seed, n, n_labels):
         assert got["example_f1"][row] == twin.example_f1_block(rows[row])
         assert got["micro_f1"][row] == twin.threshold_block(rows[row], [common] * n_labels)
         assert got["macro_f1"][row] == twin.threshold_block(rows[row], each)
-        assert got["balanced"][row] == twin.balanced_block(rows[row], each, *shares)
+        assert got["balanced"][row] == twin.balanced_block(rows[row], each, frequency, *shares)
 
 
 @quick
@@ -269,8 +269,8 @@ def test_thresholds_settle_where_f1_is_best():
     rows = joint.process(
         p, Nearest(np.full((n, 1), -1, np.int32), np.zeros((n, 1), np.float32), *np.zeros((2, 1), np.int32)), batch
     )
-    common, each = np.ones((n, LIKELY)), np.ones((n, LIKELY))
-    thresholds_block(deciders.state, rows, batch.y_indptr, batch.y_indices, batch.mode, 0.9998, common, each)
+    common, each, frequency = np.ones((3, n, LIKELY))
+    thresholds_block(deciders.state, rows, batch.y_indptr, batch.y_indices, batch.mode, 0.9998, common, each, frequency)
 
     def f1(cut):
         z = p >= cut

@@ -313,10 +313,12 @@ def mode_block(row):
     return _write(row["sets"][row["posterior"].index(max(row["posterior"]))])
 
 
-def balanced_block(row, thresholds, f_share, own_share, exact_share, fallback):
+def balanced_block(row, thresholds, frequency, f_share, rarity, most, exact_share, fallback):
     q = dict(zip(row["top"], row["q"], strict=True))
     threshold = 0.5 + f_share * (0.5 * expected_f1(row["q"]) - 0.5)
-    cuts = {m: threshold - own_share * max(0.0, threshold - t) for m, t in zip(q, thresholds, strict=False)}
+    shares = [min(most, rarity / f) for f in frequency]
+    rows = zip(q, shares, thresholds, strict=True)
+    cuts = {m: threshold - share * max(0.0, threshold - t) for m, share, t in rows}
     best = _at_least(row, cuts.values(), fallback)
     scale = 2 / (max(1, len(best)) + sum(q.values()))
 
@@ -344,7 +346,7 @@ def example_f1_block(row):
     def value(labels):
         alone = 2 * sum(q[m] for m in labels) / (len(labels) + sum(q.values())) if labels else 0.0
         if not labels:
-            alone = math.prod(1 - min(0.999, p) for p in q.values())
+            alone = 0.0 if sure else math.prod(1 - min(0.999, p) for p in q.values())
         return sure * _joint_f1(labels, row) + (1 - sure) * alone
 
     return _write(max([first, *row["sets"]], key=value))
@@ -383,12 +385,12 @@ def _best_cut(cells, positives):
 class Thresholds:
     def __init__(self, n_labels, common):
         self.common = [list(cell) for cell in common]
-        self.total = sum(cell[0] for cell in common)
+        self.rows, self.total = 0.0, sum(cell[0] for cell in common)
         self.own = [[[0.0, 0.0] for _ in range(BINS)] for _ in range(n_labels)]
         self.own_total = [0.0] * n_labels
 
     def row(self, row):
-        """The threshold for all labels, and one for each likely label (2 for those that no threshold reaches)."""
+        """The threshold for all labels, one for each likely label (2 where none reaches), and their frequencies."""
         share, each = SHRINK / self.total, []
         for label, q in zip(row["top"], row["q"], strict=True):
             cells = [
@@ -396,9 +398,11 @@ class Thresholds:
                 for pair in zip(self.own[label], self.common, strict=True)
             ]
             each.append(_best_cut(cells, self.own_total[label] + SHRINK) if q >= LOWEST else 2.0)
-        return _best_cut(self.common, self.total), each
+        frequency = [(self.own_total[m] + 1) / (self.rows + 1) for m in row["top"]]
+        return _best_cut(self.common, self.total), each, frequency
 
     def _count_row(self, row, labels, fading):
+        self.rows += 1
         self.total += len(labels)
         for m in labels:
             self.own_total[m] += 1
@@ -406,6 +410,7 @@ class Thresholds:
             if b := _bin_of(q):
                 self.common[b][m not in labels] += 1
                 self.own[m][b][m not in labels] += 1
+        self.rows *= fading
         self.total *= fading
         self.own_total = [value * fading for value in self.own_total]
         for cells in (self.common, *self.own):
