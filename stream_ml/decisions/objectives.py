@@ -12,7 +12,7 @@ from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
 from stream_ml.decisions import _decision_kernels as d
 from stream_ml.decisions import _threshold_kernels as t
 from stream_ml.decisions._joint_kernels import LIKELY, JointRows
-from stream_ml.streams.batch import Batch, Predictions
+from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
 __all__ = ["OBJECTIVES", "Deciders", "Objective"]
 
@@ -76,35 +76,28 @@ class Deciders:
         t.thresholds_block(
             self.state, rows, block.y_indptr, block.y_indices, block.mode, self.fading, common, per_label, frequency
         )
+        cuts = {"micro_f1": common, "macro_f1": per_label}
+        # more likely labels than a candidate can hold: the others are taken one by one
+        full = np.flatnonzero((rows.n_top == LIKELY) & ((block.mode & PREDICT) != 0)).tolist()
         result = {}
         for objective in objectives:
             indptr = np.empty(n + 1, dtype=np.int64)
-            width = self.n_labels if objective == "hamming_loss" else LIKELY
-            indices = np.empty(n * width, dtype=np.int32)
-            if objective == "balanced":
-                d.balanced_block(
-                    rows,
-                    block.mode,
-                    per_label,
-                    frequency,
-                    F_SHARE,
-                    RARITY,
-                    OWN_SHARE,
-                    EXACT_SHARE,
-                    FALLBACK,
-                    indptr,
-                    indices,
-                )
+            indices = np.empty(n * (self.n_labels if objective == "hamming_loss" else LIKELY), dtype=np.int32)
+            if objective == "hamming_loss":
+                d.hamming_block(probabilities, block.mode, self.n_labels, indptr, indices)
+            elif objective == "balanced":
+                shares = F_SHARE, RARITY, OWN_SHARE, EXACT_SHARE, FALLBACK
+                d.balanced_block(rows, block.mode, per_label, frequency, *shares, indptr, indices)
             elif objective == "subset_accuracy":
                 d.mode_block(rows, block.mode, indptr, indices)
-            elif objective == "hamming_loss":
-                d.hamming_block(probabilities, block.mode, self.n_labels, indptr, indices)
             elif objective == "example_f1":
                 d.example_f1_block(rows, block.mode, indptr, indices)
             else:
-                thresholds = common if objective == "micro_f1" else per_label
-                d.threshold_block(rows, block.mode, thresholds, indptr, indices)
-            result[objective] = indptr, indices[: indptr[-1]].copy()
+                d.threshold_block(rows, block.mode, cuts[objective], indptr, indices)
+            decided = indptr, indices[: indptr[-1]].copy()
+            if full and objective != "hamming_loss":
+                decided = _with_others(decided, full, probabilities, rows)
+            result[objective] = decided
         return result
 
     @property
@@ -120,6 +113,23 @@ class Deciders:
         """Take over a state that `state_dict` gave."""
         self.state = load_tuple(t.ThresholdState, state, "")
         self.n_labels = int(state["n_labels"][0])
+
+
+def _with_others(
+    decided: tuple[NDArray[np.int64], NDArray[np.int32]],
+    full: Sequence[int],
+    probabilities: NDArray[np.float32],
+    rows: JointRows,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The same, and in the rows `full` what is likelier than not beyond the `LIKELY` likeliest labels."""
+    indptr, indices = decided
+    sets = np.split(indices, indptr[1:-1])
+    for row in full:
+        others = probabilities[row] >= 0.5
+        others[rows.top[row]] = False
+        if others.any():
+            sets[row] = np.union1d(sets[row], np.flatnonzero(others)).astype(np.int32)
+    return np.concatenate([[0], np.cumsum([len(x) for x in sets])]).astype(np.int64), np.concatenate(sets)
 
 
 def joined(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int32]]], rows: int) -> Predictions:

@@ -305,3 +305,30 @@ def test_sets_that_never_come_again_take_no_more_room():
     held = {tuple(joint.state.sets.labels[0, i, : joint.state.sets.sizes[0, i]].tolist()) for i in range(2048)}
     recent = [tuple(np.flatnonzero(row).tolist()) for row in y[-200:]]
     assert np.mean([labels in held for labels in recent]) > 0.95
+
+
+def test_rows_of_more_labels_than_a_candidate_holds():
+    """What is likely beyond the 64 likeliest labels is decided label by label."""
+    rng = np.random.default_rng(4)
+    n, n_labels = 50, 90
+    p = np.full((n, n_labels), 0.9, np.float32)
+    p[:, 85:] = 0.1
+    p[0, :] = 0.01  # as ever where few are likely
+    y = rng.random((n, n_labels)) < p
+    batch = Batch.from_dense(Schema([Feature("x")], [f"l{m}" for m in range(n_labels)]), np.zeros((n, 1)), y)
+    batch.mode[7] = 2
+    near = Nearest(
+        np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32), np.zeros(0, np.int32), np.zeros((0, 1), np.int32)
+    )
+    joint, deciders = JointPosterior(), Deciders()
+    joint.follow(np.zeros(n_labels, np.int64), 1)
+    deciders.grow(n_labels)
+    decided = deciders.decide(OBJECTIVES, p, joint.process(p, near, batch), batch)
+    for name, (indptr, indices) in decided.items():
+        assert indptr[8] == indptr[7], name
+        for row in (5, 20, 49):
+            chosen = indices[indptr[row] : indptr[row + 1]].tolist()
+            assert chosen == sorted(set(chosen))
+            assert set(range(64, 85)) <= set(chosen), name
+            assert not set(range(85, 90)) & set(chosen), name
+        assert indptr[1] <= 1
