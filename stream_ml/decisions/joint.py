@@ -21,7 +21,7 @@ ALL_CLUSTER_SETS = 1 << 16
 WIDTH = 32
 BUCKETS_PER_SET = 2
 NO_EVIDENCE = -9.2
-FIRST_WEIGHTS = (1.0, 0.5, 0.2, 0.0, 0.3, 0.3, 0.0, 0.0)
+FIRST_WEIGHTS = (1.0, 0.25, 0.1, 0.0, 0.2, 0.1, 0.0, 0.0)
 ROW_FIELDS = k.JointRows._fields
 
 
