@@ -21,6 +21,7 @@ ALL_CLUSTER_SETS = 1 << 16
 WIDTH = 32
 BUCKETS_PER_SET = 2
 NO_EVIDENCE = -9.2
+FIRST_COVERAGE = 0.2
 FIRST_WEIGHTS = (1.0, 0.25, 0.1, 0.0, 0.2, 0.1, 0.0, 0.0)
 ROW_FIELDS = k.JointRows._fields
 
@@ -57,7 +58,7 @@ class JointPosterior:
             np.zeros(k.LARGEST + 1),
             np.zeros(1, dtype=np.int32),
             np.full(1, 0.5),
-            np.full(1, 0.5),
+            np.full(1, FIRST_COVERAGE),
             np.array(FIRST_WEIGHTS),
             np.ones(k.FEATURES),
             np.array([0.5, 0.5, 0.0]),

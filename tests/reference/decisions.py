@@ -97,7 +97,7 @@ class Joint:
         self.rows, self.learned, self.last = 0.0, 0, frozenset()
         self.label_counts = [0.0] * n_labels
         self.cardinality = [0.0] * (LARGEST + 1)
-        self.same, self.coverage = 0.5, 0.5
+        self.same, self.coverage = 0.5, 0.2
         self.weights, self.squares = list(weights), [1.0] * FEATURES
         self.mix = [0.5, 0.5, 0.0]
         self.mix_information = [[10.0 * (i == j) for j in range(3)] for i in range(3)]
