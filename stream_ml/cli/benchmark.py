@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stream_ml.cli.config import LARGEST, StreamSection, validate
 from stream_ml.cli.models import MODELS, model_named
+from stream_ml.cli.signals import StopSignals
 from stream_ml.cli.yaml_source import read_yaml
 from stream_ml.errors import ConfigError
 from stream_ml.peers import PEERS, peer_named
@@ -114,8 +116,8 @@ def run_task(task: Task) -> Measured:
             model.close()
 
 
-def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: bool = False) -> tuple[bool, bool]:
-    """Run what a file says; gives whether it was interrupted, and whether a run failed.
+def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: bool = False) -> tuple[int, bool]:
+    """Run what a file says; gives the signal that ended it early, or 0, and whether a run failed.
 
     Raises
     ------
@@ -140,10 +142,11 @@ def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: boo
     store = Store(Path(config.out) / "done")
     done = {task_key(t): m for t in tasks if (m := store.load(t.settings, t.budget)) is not None}
     todo = [t for t in tasks if task_key(t) not in done]
-    console, interrupted = Console(stderr=True, quiet=quiet), False
+    console, signals = Console(stderr=True, quiet=quiet), StopSignals()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    interrupted = 0
     try:
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True) as progress, signals.listening():
             bar = progress.add_task("runs", total=len(tasks), completed=len(done))
             for task, measured in run_all(todo, run_task, config.jobs, preload=PRELOADED):
                 store.save(task.settings, task.budget, measured)
@@ -154,7 +157,7 @@ def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: boo
                     f"{task.model} on {task.stream} ({task.order}): {state}", highlight=False, markup=False
                 )
     except KeyboardInterrupt:
-        interrupted = True
+        interrupted = signals.received or signal.SIGINT
     entries = [
         entry
         for task in tasks

@@ -117,7 +117,7 @@ def benchmark(
 
     interrupted, failed = benchmark_config(config, out, jobs, quiet=quiet)
     if interrupted or failed:
-        raise typer.Exit(INTERRUPTED if interrupted else FAILED)
+        raise typer.Exit(SIGNALLED + interrupted if interrupted else FAILED)
 
 
 def _names(objectives: str | None) -> list[str] | None:

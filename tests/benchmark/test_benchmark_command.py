@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,8 +112,6 @@ def test_mistakes_are_told_before_anything_runs(change, message, tmp_path, capsy
 
 
 def dies(task):
-    import os
-
     if task == "dies":
         os._exit(9)
     if task == "raises":
@@ -123,3 +125,27 @@ def test_a_process_that_dies_takes_no_other_along():
     assert [done[task].rows for task in ("1", "2", "3")] == [1, 2, 3]
     assert done["dies"].error == "the process died (out of memory?)"
     assert done["raises"].error == "KeyError: 'nothing'"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
+def test_a_signal_ends_all_processes_and_keeps_what_is_done(tmp_path):
+    text = CONFIG.replace("budget: 30", "budget: null") + "\n"
+    (tmp_path / "b.yaml").write_text(text.replace('- {source: "*.csv", labels: last:2}', "- {seed: 1}"))
+    command = [sys.executable, "-m", "stream_ml.cli", "benchmark", "b.yaml", "--out", "out"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for _ in range(1200):
+        if list((tmp_path / "out").glob("done/*.npz")):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert results(tmp_path / "out")
+    for _ in range(100):  # every process of its group is gone, or goes
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("processes are left")
