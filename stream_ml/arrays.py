@@ -26,8 +26,9 @@ def capacity(needed: int, current: int) -> int:
 
 def grown(array: NDArray, shape: tuple[int, ...], fill: float = 0.0) -> NDArray[Any]:
     """A copy of `array` enlarged to `shape`, the new places holding `fill`."""
-    out = np.full(shape, fill, dtype=array.dtype)
-    out[tuple(slice(0, min(a, b)) for a, b in zip(array.shape, shape, strict=True))] = array
+    out = np.full(shape, fill, dtype=array.dtype) if fill else np.zeros(shape, dtype=array.dtype)
+    if array.size:
+        out[tuple(map(slice, array.shape))] = array
     return out
 
 

@@ -44,9 +44,13 @@ NOVEL = 3.0
 """Rows that the smoothing of set frequencies is worth."""
 QUICK = 0.5
 """Weight of frequency in the choice of seen sets."""
+HOPELESS = 8.0
+"""Seen sets whose quick score is this far behind the best are no candidates."""
 NEIGHBOUR = 0.02
 SAME_FADING = 0.97
 COVERAGE_FADING = 0.99
+FIRST_ROWS = 10.0
+"""Rows that the first guess of the coverage is worth."""
 REFRESH = 32
 RATE = 0.05
 MIX_DECAY = 0.9995
@@ -180,7 +184,7 @@ def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
         if not likely:
             continue
         score += QUICK * (tables.log_counts[table, place] - skip)
-        if found == most and score <= scores[most - 1]:
+        if found and (score < scores[0] - HOPELESS or (found == most and score <= scores[most - 1])):
             continue
         at = min(found, most - 1)
         while at > 0 and scores[at - 1] < score:
@@ -188,6 +192,8 @@ def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
             at -= 1
         masks[at], scores[at] = mask, score
         found = min(most, found + 1)
+    while found and scores[found - 1] < scores[0] - HOPELESS:
+        found -= 1
     return found
 
 
@@ -449,7 +455,9 @@ def joint_block(
                 joint[lowest_bit(mask)] += posterior[i]
                 mask &= mask - ONE
         for i in range(n_top):
-            p = min(0.999, max(0.001, joint[i]))
+            # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
+            p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * probabilities[row, top[i]]
+            p = min(0.999, max(0.001, p))
             joint[i] = math.log(p / (1.0 - p))
             z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
             q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
@@ -463,7 +471,8 @@ def joint_block(
                 for i in range(n):
                     if sets[i] == mask:
                         truth = i
-            state.coverage[0] = COVERAGE_FADING * state.coverage[0] + (1.0 - COVERAGE_FADING) * (truth >= 0)
+            share = max(1.0 - COVERAGE_FADING, 1.0 / (state.learned[0] + FIRST_ROWS))
+            state.coverage[0] += share * ((1.0 if truth >= 0 else 0.0) - state.coverage[0])
             if truth >= 0:
                 _teach_weights(state, features, posterior, n, truth)
             mask = np.uint64(0)

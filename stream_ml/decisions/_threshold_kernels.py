@@ -46,15 +46,15 @@ def _best_cut(own, own_total, pseudo, common, common_total, width):
     """Lower bound of the bin from which on F1 is largest, in a histogram with `pseudo` positives of the common one."""
     share = pseudo / common_total
     positives = own_total + pseudo
-    hits, chosen, best, cut = 0.0, 0.0, -1.0, LOWEST
+    hits, chosen, best, cut = 0.0, 0.0, -1.0, 1
     for b in range(BINS - 1, 0, -1):
         right, wrong = share * common[b, 0], share * common[b, 1]
         hits += own[b, 0] + right
         chosen += own[b, 0] + own[b, 1] + right + wrong
         f1 = 2.0 * hits / (chosen + positives)
         if f1 > best:
-            best, cut = f1, LOWEST * math.exp((b - 1) * width)
-    return cut
+            best, cut = f1, b
+    return LOWEST * math.exp((cut - 1) * width)
 
 
 @kernel

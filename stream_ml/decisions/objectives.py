@@ -22,7 +22,7 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 F_SHARE = 0.72
 RARITY = 0.02
-OWN_SHARE = 0.2
+OWN_SHARE = 0.4
 EXACT_SHARE = 0.07
 FALLBACK = 0.2
 FIRST_POSITIVES = 2.0

@@ -67,7 +67,8 @@ def _close_segment(state, storage):
 @kernel
 def _products(state, storage, filled, sparse, closed, indices, weights, scattered, out):
     """Inner products of the query (`indices`, `weights`; `scattered` by column) with the rows of one segment."""
-    out[:] = 0.0
+    stop = min(SEGMENT, -(-filled // 16) * 16)
+    out[:stop] = 0.0
     if not sparse:
         tile = state.tiles[storage]
         n = len(indices)
@@ -75,11 +76,11 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
         for k in range(0, whole, 4):  # four columns at once: `out` is loaded and stored a quarter as often
             w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
             c0, c1, c2, c3 = tile[indices[k]], tile[indices[k + 1]], tile[indices[k + 2]], tile[indices[k + 3]]
-            for j in range(SEGMENT):
+            for j in range(stop):
                 out[j] += w0 * c0[j] + w1 * c1[j] + w2 * c2[j] + w3 * c3[j]
         for k in range(whole, n):
             weight, column = weights[k], tile[indices[k]]
-            for j in range(SEGMENT):
+            for j in range(stop):
                 out[j] += weight * column[j]
     elif closed:
         pointer, rows, values = state.column_ptr[storage], state.post_rows[storage], state.post_values[storage]

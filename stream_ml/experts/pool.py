@@ -78,6 +78,8 @@ class ExpertPool:
         self.n_labels = max(self.n_labels, n_labels)
         if self.neighbours.n_neighbours:
             self.neighbours.grow(self.design.n_columns)
+        if not self.n_labels:
+            return
         d = capacity(self.design.n_columns, len(self.bayes.column_count))
         m = -(-capacity(self.n_labels, len(self.prior.counts)) // k.LANES) * k.LANES
         if d == len(self.bayes.column_count) and m == len(self.prior.counts):

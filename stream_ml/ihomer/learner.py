@@ -106,6 +106,8 @@ class ClusterLearner:
     def restricted(self, labels: NDArray[np.int32]) -> ClusterLearner:
         """The learner of the labels it shares with `labels`: the same tree, with their statistics alone."""
         keep = np.flatnonzero(np.isin(self.labels, labels)).astype(np.int32)
+        if len(keep) == len(self.labels):
+            return self
         return ClusterLearner(self.labels[keep], self.tree.restrict(keep))
 
     def extended(self, labels: NDArray[np.int32]) -> ClusterLearner:

@@ -7,7 +7,7 @@ import math
 from reference.experts import solve
 
 LIKELY, LEAST_P, PREFIXES, SEEN, MOST, FEATURES = 64, 0.002, 16, 32, 80, 8
-FLOOR, LARGEST, NOVEL, QUICK, NEIGHBOUR = 1e-4, 64, 3.0, 0.5, 0.02
+FLOOR, LARGEST, NOVEL, QUICK, NEIGHBOUR, HOPELESS = 1e-4, 64, 3.0, 0.5, 0.02, 8.0
 
 
 def set_hash(codes, labels):
@@ -97,7 +97,7 @@ class Joint:
         self.rows, self.learned, self.last = 0.0, 0, frozenset()
         self.label_counts = [0.0] * n_labels
         self.cardinality = [0.0] * (LARGEST + 1)
-        self.same, self.coverage = 0.5, 0.2
+        self.same, self.coverage = 0.5, 0.5
         self.weights, self.squares = list(weights), [1.0] * FEATURES
         self.mix = [0.5, 0.5, 0.0]
         self.mix_information = [[10.0 * (i == j) for j in range(3)] for i in range(3)]
@@ -125,7 +125,8 @@ class Joint:
             if _mask_of(labels, odds) is not None:
                 score = sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
                 scored.append((labels, score + QUICK * (math.log(count) - skip)))
-        return sorted(scored, key=lambda item: -item[1])[:most]
+        best = max((score for _, score in scored), default=0.0)
+        return sorted((item for item in scored if item[1] >= best - HOPELESS), key=lambda item: -item[1])[:most]
 
     def _cluster_modes(self, odds):
         union = set()
@@ -251,14 +252,15 @@ class Joint:
         posterior = [e / sum(expo) for e in expo]
         inputs, q = [], []
         for m in top:
-            joint = min(0.999, max(0.001, sum(v for v, c in zip(posterior, candidates, strict=True) if m in c)))
+            joint = sum(v for v, c in zip(posterior, candidates, strict=True) if m in c)
+            joint = min(0.999, max(0.001, self.coverage * joint + (1.0 - self.coverage) * p[m]))
             inputs.append((odds[m], logit(joint), 1.0))
             z = sum(w * x for w, x in zip(self.mix, inputs[-1], strict=True))
             q.append(1 / (1 + math.exp(-min(10.0, max(-10.0, z)))))
         result = {"top": top, "q": q, "sets": candidates, "posterior": posterior, "coverage": self.coverage}
         if mode & 2:
             found = labels in candidates
-            self.coverage = 0.99 * self.coverage + 0.01 * found
+            self.coverage += max(0.01, 1 / (self.learned + 10)) * (found - self.coverage)
             if found:
                 self._teach_weights(features, posterior, candidates.index(labels))
             self._teach_mix(inputs, q, [m in labels for m in top])
