@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["capacity", "grown", "load_tuple", "tuple_arrays"]
+__all__ = ["capacity", "grown", "load_tuple", "trimmed", "tuple_arrays"]
 
 T = TypeVar("T", bound=tuple)
 
@@ -30,6 +30,11 @@ def grown(array: NDArray, shape: tuple[int, ...], fill: float = 0.0) -> NDArray[
     if array.size:
         out[tuple(map(slice, array.shape))] = array
     return out
+
+
+def trimmed(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The used part of an array that has room for more: what is saved does not tell when the room was made."""
+    return array[tuple(map(slice, shape))]
 
 
 def tuple_arrays(state: Any) -> dict[str, NDArray]:

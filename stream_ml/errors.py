@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataError", "LabelSpecError", "StreamMLError"]
+__all__ = ["ArtefactError", "ConfigError", "DataError", "LabelSpecError", "ServiceError", "StreamMLError"]
 
 
 class StreamMLError(Exception):
@@ -43,6 +43,14 @@ class DataError(StreamMLError):
 
 class LabelSpecError(DataError):
     """Which columns are labels could not be told; the message says how to name them."""
+
+
+class ArtefactError(StreamMLError):
+    """A model or checkpoint cannot be read: it is missing, damaged, of another kind or of a newer version."""
+
+
+class ServiceError(StreamMLError):
+    """The service cannot start or go on: says what it met and what to do."""
 
 
 class ConfigError(StreamMLError):

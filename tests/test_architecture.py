@@ -20,13 +20,15 @@ ALLOWED = {
     "decisions": {"streams", "experts"},
     "labels": {"streams"},
     "trees": {"streams", "drift", "experts"},
-    "ihomer": {"streams", "drift", "experts", "decisions", "labels", "trees"},
+    "storage": set(),
+    "ihomer": {"streams", "drift", "experts", "decisions", "labels", "trees", "storage"},
     "simulation": {"streams"},
     "evaluation": {"streams", "ihomer"},
     "report": {"streams", "evaluation", "ihomer"},
     "peers": {"streams"},
     "benchmark": {"streams", "evaluation"},
-    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark"},
+    "serving": {"streams", "evaluation", "ihomer", "storage"},
+    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark", "serving"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

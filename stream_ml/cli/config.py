@@ -20,6 +20,7 @@ __all__ = [
     "RunConfig",
     "StreamSection",
     "load_config",
+    "override",
     "validate",
 ]
 
@@ -118,17 +119,22 @@ def load_config(
             model.pop("parameters", None)
         option = OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
         _put(document, key, value, f"--{option}")
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        key = key.strip()
-        if not equals or not all(key.split(".")):
-            raise ConfigError(f"--set {override}: expected KEY.PATH=VALUE")
-        _put(document, key, parse_scalar(text, f"--set {key}"), f"--set {key}")
+    for text in overrides:
+        override(document, text)
     config = validate(RunConfig, document)
     entry = model_named(config.model.name, document.where(("model", "name")))
     parameters = validate(entry.parameters(), document, ("model", "parameters"))
     section = config.model.model_copy(update={"parameters": parameters.model_dump(mode="json")})
     return config.model_copy(update={"model": section})
+
+
+def override(document: Document, text: str) -> None:
+    """Take over `KEY.PATH=VALUE`."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set {text}: expected KEY.PATH=VALUE")
+    _put(document, key, parse_scalar(value, f"--set {key}"), f"--set {key}")
 
 
 def validate(kind: type[T], document: Document, prefix: tuple[str, ...] = ()) -> T:

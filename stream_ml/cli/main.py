@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stream_ml import __version__
-from stream_ml.errors import StreamMLError
+from stream_ml.errors import ServiceError, StreamMLError
 
 __all__ = ["app", "main", "run"]
 
@@ -120,6 +120,68 @@ def benchmark(
         raise typer.Exit(SIGNALLED + interrupted if interrupted else FAILED)
 
 
+@app.command()
+def consume(
+    config: Annotated[str | None, typer.Argument(help="YAML file; see configs/kafka.yaml.", show_default=False)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, say what would be done, do nothing.")
+    ] = False,
+    generation: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Begin with this checkpoint of the folder, not the newest.")
+    ] = None,
+    stop_at_end: Annotated[
+        bool, typer.Option("--stop-at-end", help="End when what is there at the start has been read.")
+    ] = False,
+) -> None:
+    """Predict and learn from Kafka topics, for as long as it is let: what it knows survives whatever happens.
+
+    A checkpoint holds the model and the offsets it stands for; after a crash the service goes on from there as if
+    nothing had happened. SIGTERM and SIGINT end it within seconds.
+    """
+    from stream_ml.cli.consume import consume_config
+
+    consume_config(config, set_ or [], dry_run=dry_run, generation=generation, stop_at_end=stop_at_end)
+
+
+@app.command()
+def simulate(
+    source: Annotated[str | None, typer.Option(help="Data file. Without one: the built-in drifting stream.")] = None,
+    to: Annotated[str, typer.Option(metavar="kafka", help="Where the stream goes.")] = "kafka",
+    topic: Annotated[str, typer.Option(help="Topic.")] = "instances",
+    servers: Annotated[str, typer.Option(help="host:port of some brokers, separated by commas.")] = "127.0.0.1:9092",
+    labels: Annotated[str | None, typer.Option(help="Label columns of a file; see evaluate.")] = None,
+    format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
+    shuffle: Annotated[int | None, typer.Option(metavar="SEED", help="Shuffle with this seed.")] = None,
+    delay: Annotated[int, typer.Option(help="Instances until labels follow, in a message of their own.")] = 0,
+    rate: Annotated[float | None, typer.Option(help="Instances a second; else as fast as it goes.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the built-in stream.")] = 42,
+    partitions: Annotated[int, typer.Option(help="Partitions of a topic that is made.")] = 1,
+    create: Annotated[list[str] | None, typer.Option(help="Topics that are made if they are not there.")] = None,
+) -> None:
+    """Feed a Kafka topic with instances of a file, or of the built-in drifting stream."""
+    from stream_ml.cli.simulate import feed_kafka
+
+    feed_kafka(
+        {
+            "stream.source": source,
+            "stream.labels": labels,
+            "stream.format": format,
+            "stream.limit": limit,
+            "stream.shuffle": shuffle,
+            "stream.seed": seed,
+        },
+        to=to,
+        topic=topic,
+        servers=servers.split(","),
+        delay=delay,
+        rate=rate,
+        partitions=partitions,
+        create=create or [],
+    )
+
+
 def _names(objectives: str | None) -> list[str] | None:
     """The objectives that an option names."""
     if objectives is None or objectives != "all":
@@ -134,6 +196,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+    except ServiceError as error:
+        _failed(str(error))
+        return FAILED
     except StreamMLError as error:
         return _failed(str(error))
     except BrokenPipeError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
 from stream_ml.decisions import _joint_kernels as k
 from stream_ml.decisions._set_kernels import SetTables, project_sets
 from stream_ml.experts.neighbours import Nearest
@@ -148,7 +148,9 @@ class JointPosterior:
         """Arrays by name."""
         own = tuple_arrays(self.state)
         whole, clusters = own.pop("sets"), own.pop("cluster_sets")
-        state: dict[str, NDArray] = dict(own)
+        n = self.n_labels if self.enabled else 0
+        used = {"label_counts": n, "prior_odds": n, "last": n + 1}
+        state: dict[str, NDArray] = {name: trimmed(a, (used[name],)) if name in used else a for name, a in own.items()}
         state |= {f"sets.{name}": array for name, array in tuple_arrays(whole).items()}
         state |= {f"cluster_sets.{name}": array for name, array in tuple_arrays(clusters).items()}
         state["slot_of"] = self.slot_of

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
 from stream_ml.experts import _kernels as k
 from stream_ml.streams.batch import Batch
 
@@ -89,7 +89,8 @@ class Design:
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
-        return {"arities": self.arities, **tuple_arrays(self.scale)}
+        scale = {name: trimmed(a, (self.n_columns,)) for name, a in tuple_arrays(self.scale).items()}
+        return {"arities": self.arities, **scale}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""

@@ -54,6 +54,7 @@ class Neighbours:
         self.memory_limit = memory_limit_mb * 2**20
         self.state: k.NeighbourState | None = None
         self._votes = np.zeros(0)
+        self._columns = 0
         self._query, self._scattered = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
         self._products = np.zeros(k.SEGMENT, dtype=np.float32)
 
@@ -61,6 +62,7 @@ class Neighbours:
         """Make room for design columns."""
         if self.state is None:
             self.state = self._empty(self._storages(n_columns))
+        self._columns = max(self._columns, n_columns)
         known = len(self.state.frequency)
         columns = capacity(n_columns, known)
         if columns == known:
@@ -107,7 +109,7 @@ class Neighbours:
         assert self.state is not None
         state = self.state
         widest = int(np.diff(block.y_indptr).max(initial=0))
-        width = capacity(widest, state.labels.shape[1])
+        width = 1 << (widest - 1).bit_length() if widest > 1 else 1
         if width > state.labels.shape[1]:
             state = state._replace(labels=grown(state.labels, (len(state.labels), width)))
         if self.sparse:
@@ -163,11 +165,46 @@ class Neighbours:
         return 0 if self.state is None else sum(a.nbytes for a in self.state)
 
     def state_dict(self) -> dict[str, NDArray]:
-        """Arrays by name."""
-        return {} if self.state is None else tuple_arrays(self.state)
+        """Arrays by name; posting lists without the room they have beyond their entries."""
+        state = self.state
+        if state is None:
+            return {}
+        n = self._columns
+        arrays = tuple_arrays(state) | {
+            "frequency": state.frequency[:n],
+            "column_ptr": state.column_ptr[:, : n + 1],
+            "tiles": state.tiles[:, :n],
+        }
+        if self.sparse:
+            held = int(state.open_indptr[int(state.learned[0]) % k.SEGMENT])
+            arrays |= {name: arrays[name][:held] for name in ("open_indices", "open_values")}
+            sizes = state.column_ptr[:, -1].tolist()
+            for name in ("post_rows", "post_values"):
+                parts = [row[:size] for row, size in zip(arrays[name], sizes, strict=True)]
+                arrays[name] = np.concatenate(parts) if parts else arrays[name].reshape(-1)
+        return arrays
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
         self.state = load_tuple(k.NeighbourState, state, "") if state else None
-        columns = len(self.state.frequency) if self.state is not None else 0
+        if self.state is not None and self.sparse:
+            self.state = self.state._replace(**_postings(self.state))
+        columns = self._columns = len(self.state.frequency) if self.state is not None else 0
         self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)
+
+
+def _postings(state: k.NeighbourState) -> dict[str, NDArray]:
+    """Posting lists that were saved one after the other, a row of room each."""
+    sizes = state.column_ptr[:, -1].tolist()
+    room = max([len(state.open_indices), *sizes], default=0)
+    lists: dict[str, NDArray] = {}
+    for name in ("post_rows", "post_values"):
+        flat, start = getattr(state, name), 0
+        lists[name] = np.zeros((len(sizes), room), dtype=flat.dtype)
+        if len(flat) != sum(sizes):
+            raise ValueError("posting lists that do not add up")
+        for storage, size in enumerate(sizes):
+            lists[name][storage, :size] = flat[start : start + size]
+            start += size
+    lists |= {name: grown(getattr(state, name), (room,)) for name in ("open_indices", "open_values")}
+    return lists

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
 from stream_ml.experts import _kernels as k
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
@@ -33,6 +33,8 @@ SLEEPERS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", 
 
 LINEAR_RATES = (0.5, 0.3, 6.0, 10.0)
 ADAPTIVE = (True, True, False, False)
+COLUMN_ARRAYS = {"column_count", "column_mean", "column_squares", "refresh_at", "centre", "scale"}
+FIXED_ARRAYS = {"weight", "totals"}
 FIRST_SQUARES_ADAPTIVE = 1e-2
 FIRST_SQUARES = 1.0
 
@@ -142,11 +144,17 @@ class ExpertPool:
         return usage
 
     def state_dict(self) -> dict[str, NDArray]:
-        """The whole state as a flat mapping; arrays are the live ones, copy them to keep them."""
-        state = {f"linear.{i}.{name}": a for i, s in enumerate(self.linear) for name, a in tuple_arrays(s).items()}
-        state |= {f"prior.{name}": a for name, a in tuple_arrays(self.prior).items()}
-        state |= {f"naive_bayes.{name}": a for name, a in tuple_arrays(self.bayes).items()}
-        state |= {f"recency.{name}": a for name, a in tuple_arrays(self.recency).items()}
+        """The whole state as a flat mapping; arrays are views of the live ones, copy them to keep them."""
+        d, m = self.design.n_columns, -(-self.n_labels // k.LANES) * k.LANES
+        state: dict[str, NDArray] = {}
+        parts: dict[str, Any] = {f"linear.{i}": s for i, s in enumerate(self.linear)}
+        parts |= {"prior": self.prior, "naive_bayes": self.bayes, "recency": self.recency}
+        for part, arrays in parts.items():
+            for name, array in tuple_arrays(arrays).items():
+                shape = {1: (m,), 2: (d, m)}[array.ndim]
+                if name in COLUMN_ARRAYS:
+                    shape = (d,)
+                state[f"{part}.{name}"] = array if name in FIXED_ARRAYS else trimmed(array, shape)
         state |= {f"design.{name}": a for name, a in self.design.state_dict().items()}
         state |= {f"neighbours.{name}": a for name, a in self.neighbours.state_dict().items()}
         state["n_labels"] = np.array([self.n_labels], dtype=np.int64)

@@ -115,7 +115,8 @@ class Stacking:
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
-        return {**tuple_arrays(self.state), "n_labels": np.array([self.n_labels], dtype=np.int64)}
+        own = {name: getattr(self.state, name)[:, : self.n_labels] for name in ("own", "own_squares")}
+        return {**tuple_arrays(self.state), **own, "n_labels": np.array([self.n_labels], dtype=np.int64)}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""

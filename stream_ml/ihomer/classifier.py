@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from stream_ml.decisions import Deciders, JointPosterior, Objective, joined
-from stream_ml.errors import ConfigError, DataError
+from stream_ml.errors import ArtefactError, ConfigError, DataError
 from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, SleepSchedule, Stacking
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
@@ -20,6 +21,7 @@ from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.state import check_schema, check_settings, from_json_array, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
+from stream_ml.storage import read_artefact, write_artefact
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
 
@@ -27,6 +29,7 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
+MODEL = "model"
 EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
@@ -336,6 +339,11 @@ class IHomerClassifier:
         return self.settings.model_dump()
 
     @property
+    def schema(self) -> Schema | None:
+        """The columns of the stream, None before data."""
+        return self._schema
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         """What label sets are decided for: the objective, then the alternatives."""
         decisions = self.settings.decisions
@@ -359,6 +367,11 @@ class IHomerClassifier:
         names = (*ROOT_EXPERTS, "leaf_prior", "leaf_naive_bayes", "leaf_labelset", "intercept")
         return dict(zip(names, self._stacking.weights(), strict=True))
 
+    @property
+    def n_tree_nodes(self) -> int:
+        """Nodes of all clusters' trees."""
+        return 0 if self._schema is None else sum(x.tree.n_nodes for x in self._partition.learners.values())
+
     def memory_usage(self) -> dict[str, int]:
         """Bytes held, by part."""
         if self._schema is None:
@@ -368,16 +381,84 @@ class IHomerClassifier:
 
     # -- state ----------------------------------------------------------------------------------------------------
 
+    def save(self, path: str | Path) -> int:
+        """Write the model to a file, whole or not at all; see `load`. Gives its bytes.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
+        schema = None if self._schema is None else self._schema.to_dict()
+        facts = {"kind": MODEL, "settings": self.settings.model_dump(mode="json"), "schema": schema}
+        return write_artefact(Path(path), self.live_state(), facts)
+
+    @classmethod
+    def load(cls, path: str | Path) -> IHomerClassifier:
+        """The model that `save` wrote; its future is the same, bit for bit. Its `schema` tells the columns it knows.
+
+        Raises
+        ------
+        ArtefactError
+            The file is missing, damaged, or no model.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from stream_ml.simulation import default_stream
+        >>> model = IHomerClassifier()
+        >>> for batch in default_stream(n_instances=500, seed=1):
+        ...     predictions = model.test_then_train(batch)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     size = model.save(f"{folder}/model.safetensors")
+        ...     again = IHomerClassifier.load(f"{folder}/model.safetensors")
+        >>> again.n_learned, again.schema.n_labels == batch.n_labels
+        (500, True)
+        """
+        artefact = read_artefact(Path(path))
+        if artefact.facts.get("kind") != MODEL:
+            raise ArtefactError(f"{path}: holds a {artefact.facts.get('kind')!r}, not a model")
+        return cls.from_saved(artefact.arrays, artefact.facts, source=str(path))
+
+    @classmethod
+    def from_saved(
+        cls,
+        arrays: Mapping[str, NDArray],
+        facts: Mapping[str, Any],
+        *,
+        source: str = "state",
+        schema: Schema | None = None,
+    ) -> IHomerClassifier:
+        """The model of some arrays (`state_dict`), and of facts with its `settings` and `schema`, or with this schema.
+
+        Raises
+        ------
+        ArtefactError
+            They do not fit together.
+        """
+        try:
+            model = cls(**facts["settings"])
+            if schema is None:
+                schema = Schema() if facts["schema"] is None else Schema.from_dict(facts["schema"])
+            model.load_state_dict(schema, arrays)
+        except (ConfigError, DataError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise ArtefactError(f"{source}: its parts do not fit together: {error}") from error
+        return model
+
     def state_dict(self) -> dict[str, NDArray]:
         """All that the future depends on, settings and undrained events included, as one flat mapping (copies)."""
+        return {name: np.array(array) for name, array in self.live_state().items()}
+
+    def live_state(self) -> dict[str, NDArray]:
+        """The same without copies: what is read of it must be copied before the next batch."""
         state: dict[str, NDArray] = {"n_learned": np.array([self.n_learned], dtype=np.int64)}
         state["settings"] = json_array(self.settings.model_dump(mode="json"))
         state["events"] = json_array([event.to_dict() for event in self._events])
         if self._schema is not None:
             state["sparse"] = np.array([self._schema.sparse])
-            state["arities"] = self._arities.copy()
+            state["arities"] = self._arities
         for name, part in self._parts():
-            state |= {f"{name}.{key}": np.array(array) for key, array in part.state_dict().items()}
+            state |= {f"{name}.{key}": array for key, array in part.state_dict().items()}
         return state
 
     def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:

@@ -5,26 +5,35 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
-from stream_ml.streams.lines import shown
+from stream_ml.streams.lines import listed, shown
 from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
 
-__all__ = ["JsonRows", "JsonStream"]
+__all__ = ["JsonRow", "JsonRows", "JsonStream", "parse_record"]
 
 PIECE = 1000
 KEYS = {"x", "y", "id", "ts"}
 INFINITE = "number is infinity"
 """How orjson calls a number beyond double precision."""
+
+
+class JsonRow(NamedTuple):
+    """One record, checked: its features and labels have positions in the schema."""
+
+    cells: list[tuple[int, float]]
+    labels: list[int] | None
+    key: str | None
+    timestamp: int | None
 
 
 class JsonRows:
@@ -38,21 +47,34 @@ class JsonRows:
     - `y`: names of the positive labels (whole numbers count as names). Absent or null: the labels are not known, and
       the row is only predicted.
     - `id`: text or a whole number. `ts`: milliseconds since 1970.
+
+    Parameters
+    ----------
+    schema
+        Where names have positions.
+    closed
+        The schema is given and does not grow: an unknown feature or label is an error. `x` as an object may leave
+        features out (see `Schema.sparse` for what that means), and texts are values of nominal features.
     """
 
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self, schema: Schema, *, closed: bool = False) -> None:
+        self.schema, self.closed = schema, closed
         self.builder = RowBuilder(schema)
-        self._texts: dict[str, list[int]] = {}
+        self.texts: dict[str, list[int]] = {}
 
     def add(self, record: Any, *, source: str, line: int | None) -> None:
-        """One record.
+        """One record into the builder.
 
         Raises
         ------
         DataError
             It is not of that form; nothing of it is kept.
         """
+        row = self.row(record, source=source, line=line)
+        self.builder.add(row.cells, row.labels, key=row.key, timestamp=row.timestamp)
+
+    def row(self, record: Any, *, source: str, line: int | None) -> JsonRow:
+        """One record; the schema grows by the names it brings. Raises as `add` does."""
 
         def bad(problem: str, field: str | None, expected: str, found: Any) -> DataError:
             return DataError(problem, source=source, line=line, field=field, expected=expected, found=_show(found))
@@ -66,7 +88,7 @@ class JsonRows:
         key, timestamp = record.get("id"), record.get("ts")
         if not isinstance(x, dict | list):
             raise bad("no features", "x", "an object or a list of numbers", x)
-        if isinstance(x, dict) and not self.schema.sparse:
+        if isinstance(x, dict) and not self.schema.sparse and not self.closed:
             raise bad("features of another form", "x", "a list, as in the first row", x)
         if y is not None and not (isinstance(y, list) and all(type(m) in (str, int) for m in y)):
             raise bad("labels of the wrong form", "y", "a list of label names, or null where they are not known", y)
@@ -76,9 +98,25 @@ class JsonRows:
             raise bad("not a time", "ts", "milliseconds since 1970 as a whole number", timestamp)
         if isinstance(x, list):
             n = self.schema.n_features
-            if n and len(x) != n and not self.schema.sparse:
+            if n and len(x) != n and (self.closed or not self.schema.sparse):
                 raise bad("wrong number of values", "x", f"{n} values, as in the first row", len(x))
-            x = {str(i): value for i, value in enumerate(x)}
+            x = {self.schema.features[i].name if self.closed else str(i): value for i, value in enumerate(x)}
+        if self.closed:
+            cells = self._known_cells(x, y or [], bad)
+        else:
+            self._check_values(x, bad)
+            cells = {}
+            for name, value in x.items():
+                self._put(name, value, cells)
+        labels = None if y is None else self.positions(y)
+        return JsonRow(list(cells.items()), labels, None if key is None else str(key), timestamp)
+
+    def positions(self, labels: Sequence[str | int]) -> list[int]:
+        """Positions of labels by name, new ones included."""
+        return [self._label(str(m)) for m in labels]
+
+    def _check_values(self, x: dict[str, Any], bad: Callable[..., DataError]) -> None:
+        """Refuse what is no value, before anything of the row is kept."""
         for name, value in x.items():
             kind = type(value)
             if kind is float or kind is int:
@@ -91,22 +129,43 @@ class JsonRows:
             elif not (value is None or kind is bool):
                 also = ", text" if self.schema.sparse else ""
                 raise bad("not a value", f"x.{name}", f"a finite number{also}, true, false or null", value)
-        cells: dict[int, float] = {}
+
+    def _known_cells(
+        self, x: dict[str, Any], y: Sequence[str | int], bad: Callable[..., DataError]
+    ) -> dict[int, float]:
+        """The row's features in a schema that is given."""
+        schema = self.schema
+        for label in y:
+            if schema.label_index(str(label)) is None:
+                raise bad("a label that the schema lacks", "y", "one of its labels", label)
+        cells = {} if schema.sparse else dict.fromkeys(range(schema.n_features), math.nan)
         for name, value in x.items():
-            self._put(name, value, cells)
-        labels = None if y is None else [self._label(str(m)) for m in y]
-        self.builder.add(cells.items(), labels, key=None if key is None else str(key), timestamp=timestamp)
+            at = schema.feature_index(name)
+            if at is None:
+                raise bad("a feature that the schema lacks", f"x.{name}", "one of its features", value)
+            values = schema.features[at].values
+            if values is not None and value is not None:
+                if str(value) not in values:
+                    raise bad("a value that the feature lacks", f"x.{name}", f"one of {listed(values)}", value)
+                cells[at] = float(values.index(str(value)))
+            elif value is None:
+                cells[at] = math.nan
+            elif type(value) in (int, float, bool) and abs(value) < TOO_LARGE:
+                cells[at] = float(value)
+            else:
+                raise bad("not a value", f"x.{name}", "a finite number, true, false or null", value)
+        return cells
 
     def _put(self, name: str, value: Any, cells: dict[int, float]) -> None:
         """A checked value into the row."""
         if type(value) is str:
             at = self._feature(f"{name}={value}")
-            known = self._texts.setdefault(name, [])
+            known = self.texts.setdefault(name, [])
             if at not in known:
                 known.append(at)
             cells[at] = 1.0
-        elif value is None and name in self._texts and self.schema.feature_index(name) is None:
-            cells.update(dict.fromkeys(self._texts[name], math.nan))
+        elif value is None and name in self.texts and self.schema.feature_index(name) is None:
+            cells.update(dict.fromkeys(self.texts[name], math.nan))
         else:
             cells[self._feature(name)] = math.nan if value is None else float(value)
 
@@ -152,7 +211,7 @@ class JsonStream(FileStream):
                     if not raw.strip():
                         continue
                     try:
-                        yield line, _record(raw, source=str(self.path), line=line)
+                        yield line, parse_record(raw, source=str(self.path), line=line)
                     except DataError as error:
                         yield line, error
 
@@ -175,7 +234,7 @@ class JsonStream(FileStream):
             yield rows.builder.batch()
 
 
-def _record(raw: bytes, *, source: str, line: int) -> Any:
+def parse_record(raw: bytes, *, source: str, line: int | None) -> Any:
     """What the line says.
 
     Raises

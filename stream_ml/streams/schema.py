@@ -111,13 +111,15 @@ class Schema:
         chosen: Sequence[Feature] = self.features[:n_features]
         return np.array([len(f.values) if f.values is not None else 0 for f in chosen], dtype=np.int32)
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description; `from_dict` reads it back."""
+    def to_dict(self, n_features: int | None = None, n_labels: int | None = None) -> dict[str, Any]:
+        """A JSON-ready description, of the first columns if so told; `from_dict` reads it back."""
         return {
             "name": self.name,
             "sparse": self.sparse,
-            "features": [[f.name, list(f.values) if f.values is not None else None] for f in self.features],
-            "labels": list(self.labels),
+            "features": [
+                [f.name, list(f.values) if f.values is not None else None] for f in self.features[:n_features]
+            ],
+            "labels": self.labels[:n_labels],
         }
 
     @classmethod

@@ -1,0 +1,80 @@
+"""Predictions as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from stream_ml.serving.records import Record
+from stream_ml.streams.batch import Batch, Predictions
+
+__all__ = ["most_probable", "output_values"]
+
+WIDE = 512
+"""Labels from which on the most probable are picked out before they are sorted."""
+
+
+def output_values(
+    records: Sequence[Record | None],
+    keys: Sequence[str | None],
+    rows: Sequence[int],
+    batch: Batch,
+    predictions: Predictions,
+    versions: NDArray[np.int64],
+    most: int,
+) -> list[bytes]:
+    """The message of each of some rows: id, labels, probabilities, model version, and where the instance stood.
+
+    Keys: `id` (where the instance had one), `labels`, `probabilities` (the `most` most probable labels, largest first,
+    to six digits), `model_version` (instances learned before this one), `source` (`topic`, `partition`, `offset`). It
+    holds nothing that another run of the same records would not say.
+    """
+    names = batch.schema.labels
+    indptr, indices = predictions.label_indptr.tolist(), predictions.label_indices.tolist()
+    values = []
+    ranked = most_probable(predictions.probabilities, rows, most)
+    for row, (labels, chances) in zip(rows, ranked, strict=True):
+        record, key = records[row], keys[row]
+        assert record is not None
+        message: dict[str, Any] = {} if key is None else {"id": key}
+        message["labels"] = [names[m] for m in indices[indptr[row] : indptr[row + 1]]]
+        if most:
+            message["probabilities"] = {names[m]: p for m, p in zip(labels, chances, strict=True)}
+        message["model_version"] = int(versions[row])
+        message["source"] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        values.append(orjson.dumps(message))
+    return values
+
+
+def most_probable(
+    probabilities: NDArray[np.float32] | None, rows: Sequence[int], most: int
+) -> list[tuple[list[int], list[float]]]:
+    """For each row its `most` most probable labels and their probabilities, largest first; ties by position, no zeros.
+
+    Examples
+    --------
+    >>> most_probable(np.array([[0.25, 0.5, 0.5, 0.0]], np.float32), [0], 3)
+    [([1, 2, 0], [0.5, 0.5, 0.25])]
+    """
+    if probabilities is None or not most or not probabilities.shape[1]:
+        return [([], [])] * len(rows)
+    p = probabilities[np.asarray(rows, dtype=np.int64)]
+    result = []
+    if p.shape[1] <= WIDE:
+        order = np.argsort(-p, axis=1, kind="stable")[:, :most]
+        chances = np.take_along_axis(p, order, axis=1)
+    for row in range(len(p)):
+        if p.shape[1] <= WIDE:
+            labels, values = order[row], chances[row]
+        else:
+            least = np.partition(p[row], p.shape[1] - most)[p.shape[1] - most]
+            labels = np.flatnonzero(p[row] >= max(least, np.float32(1e-12)))
+            labels = labels[np.argsort(-p[row, labels], kind="stable")][:most]
+            values = p[row, labels]
+        n = int(np.count_nonzero(values > 0.0))
+        result.append((labels[:n].tolist(), np.round(values[:n].astype(np.float64), 6).tolist()))
+    return result

@@ -1,0 +1,206 @@
+"""Instances that wait for their labels, and labels that came before their instance: bounded, and part of the state."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+__all__ = ["EarlyLabels", "Waiting", "WaitingInstances", "Watermark"]
+
+RECENT = 16
+
+
+class Watermark:
+    """The stream's own time: the smallest timestamp of the last 16 records, and never less than it was.
+
+    One record of a wrong far future does not move it, nor do clocks that go back.
+    """
+
+    def __init__(self) -> None:
+        self.now = -1
+        self._recent: list[int] = []
+
+    def note(self, timestamp: int) -> None:
+        """A record's timestamp, in milliseconds; negative when it has none."""
+        if timestamp < 0:
+            return
+        self._recent.append(timestamp)
+        if len(self._recent) >= RECENT:
+            self._recent = self._recent[-RECENT:]
+            self.now = max(self.now, min(self._recent))
+
+    @property
+    def stamp(self) -> int:
+        """What an arrival is dated with; of the first records, their own smallest timestamp."""
+        return self.now if self.now >= 0 else min(self._recent, default=-1)
+
+    def facts(self) -> dict[str, Any]:
+        """Its state."""
+        return {"now": self.now, "recent": list(self._recent)}
+
+    def take(self, facts: Mapping[str, Any]) -> None:
+        """Take over a state that `facts` gave."""
+        self.now, self._recent = int(facts["now"]), [int(t) for t in facts["recent"]]
+
+
+class Waiting(NamedTuple):
+    """A predicted instance."""
+
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    predicted: NDArray[np.int32]
+    since: int
+    """The watermark when it came; -1 before there was one."""
+
+
+class WaitingInstances:
+    """Predicted instances by id, until their labels come, too many are there, or they are too old.
+
+    Parameters
+    ----------
+    most
+        Instances kept; the oldest go first.
+    max_age
+        Milliseconds by the records' own time after which an instance is given up; None: never.
+    """
+
+    def __init__(self, most: int, max_age: int | None = None) -> None:
+        self.most, self.max_age = most, max_age
+        self._by_id: OrderedDict[str, Waiting] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_id
+
+    def put(self, key: str, instance: Waiting) -> None:
+        """Let an instance wait; see `expire`. One of the same id is replaced."""
+        self._by_id.pop(key, None)
+        self._by_id[key] = instance
+
+    def take(self, key: str) -> Waiting | None:
+        """The instance of that id, which waits no longer."""
+        return self._by_id.pop(key, None)
+
+    def set_predicted(self, key: str, instance: Waiting, predicted: NDArray[np.int32]) -> None:
+        """Note what was predicted of an instance, if it still waits."""
+        if self._by_id.get(key) is instance:
+            self._by_id[key] = instance._replace(predicted=predicted)
+
+    def expire(self, now: int) -> int:
+        """Give up what is too old by the watermark, or too much; tells how many."""
+        gone = 0
+        while len(self._by_id) > self.most:
+            self._by_id.popitem(last=False)
+            gone += 1
+        if self.max_age is not None and now >= 0:
+            while self._by_id and 0 <= next(iter(self._by_id.values())).since < now - self.max_age:
+                self._by_id.popitem(last=False)
+                gone += 1
+        return gone
+
+    def snapshot(self) -> Callable[[], dict[str, NDArray[Any]]]:
+        """Its state as of now; to be asked for arrays whenever there is time, in any thread."""
+        entries = list(self._by_id.items())
+        return lambda: _arrays(entries)
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a state that `snapshot` gave.
+
+        Raises
+        ------
+        ValueError, IndexError
+            The arrays do not fit together.
+        """
+        keys = orjson.loads(arrays["ids"].tobytes())
+        x = _parts(arrays["x_indptr"], len(keys), arrays["x_indices"], arrays["x_values"])
+        predicted = _parts(arrays["p_indptr"], len(keys), arrays["p_indices"])
+        since = arrays["since"].tolist()
+        self._by_id = OrderedDict(
+            (str(key), Waiting(i.astype(np.int32), v.astype(np.float32), p.astype(np.int32), int(s)))
+            for key, (i, v), (p,), s in zip(keys, x, predicted, since, strict=True)
+        )
+
+
+def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
+    """Entries as arrays by name."""
+    instances = [w for _, w in entries]
+
+    def ends(sizes: list[int]) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
+
+    def joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+
+    return {
+        "ids": np.frombuffer(orjson.dumps([key for key, _ in entries]), dtype=np.uint8),
+        "x_indptr": ends([len(w.indices) for w in instances]),
+        "x_indices": joined([w.indices for w in instances], np.int32),
+        "x_values": joined([w.values for w in instances], np.float32),
+        "p_indptr": ends([len(w.predicted) for w in instances]),
+        "p_indices": joined([w.predicted for w in instances], np.int32),
+        "since": np.array([w.since for w in instances], dtype=np.int64),
+    }
+
+
+def _parts(indptr: NDArray[np.int64], n: int, *columns: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """The rows of some CSR arrays."""
+    ends = indptr.tolist()
+    if len(ends) != n + 1 or ends[0] != 0 or any(len(c) != ends[-1] for c in columns) or (np.diff(indptr) < 0).any():
+        raise ValueError("rows of waiting instances that do not add up")
+    for start, stop in pairwise(ends):
+        yield tuple(column[start:stop].copy() for column in columns)
+
+
+class EarlyLabels:
+    """Label messages whose instance has not come yet, by id; the oldest give way when there are too many.
+
+    What they hold is kept as it came: names have positions only once they are learned.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._by_id: OrderedDict[str, tuple[Any, str, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def put(self, key: str, labels: Any, place: str, since: int) -> list[tuple[str, Any, str]]:
+        """Keep labels (`place`: where they stood); gives what had to give way as (id, labels, place)."""
+        gone = [(key, *self._by_id.pop(key)[:2])] if key in self._by_id else []
+        self._by_id[key] = (labels, place, since)
+        while len(self._by_id) > self.most:
+            old, (kept, where, _) = self._by_id.popitem(last=False)
+            gone.append((old, kept, where))
+        return gone
+
+    def take(self, key: str) -> Any | None:
+        """The labels of that id, which are not kept any longer; None where there are none."""
+        found = self._by_id.pop(key, None)
+        return None if found is None else found[0]
+
+    def expire(self, now: int, max_age: int | None) -> list[tuple[str, Any, str]]:
+        """Give up what is too old by the watermark: (id, labels, place) of each."""
+        gone = []
+        while max_age is not None and now >= 0 and self._by_id:
+            key, (labels, place, since) = next(iter(self._by_id.items()))
+            if not 0 <= since < now - max_age:
+                break
+            del self._by_id[key]
+            gone.append((key, labels, place))
+        return gone
+
+    def facts(self) -> list[Any]:
+        """Its state."""
+        return [[key, *entry] for key, entry in self._by_id.items()]
+
+    def load(self, facts: Sequence[Any]) -> None:
+        """Take over a state that `facts` gave."""
+        self._by_id = OrderedDict((str(key), (labels, str(place), int(since))) for key, labels, place, since in facts)
