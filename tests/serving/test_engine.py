@@ -209,5 +209,7 @@ def test_frozen_predicts_and_scores_and_learns_nothing():
     assert {orjson.loads(o)["model_version"] for o in outputs} == {300}
     assert frozen.overall.n_rows == frozen.counts["labelled"] + frozen.counts["late_labels"] > 550
     after = frozen.model.state_dict()
-    for name, array in before.items():  # there may be room for features that are new
+    for name, array in before.items():  # but for the room that new features take
+        if name.endswith("space.counters"):
+            continue
         np.testing.assert_array_equal(array, after[name][tuple(map(slice, array.shape))], err_msg=name)
