@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint bench moa lock clean
+.PHONY: run test lint bench moa kafka soak lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
@@ -20,6 +20,14 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py
+
+# A real Kafka broker on 127.0.0.1:9092 until it is interrupted (Java 17 or newer; Maven for the first time).
+kafka: $(STAMP)
+	$(BIN)/python simulators/kafka/broker.py
+
+# What takes too long for every day: a thousand kills, two million instances, ten minutes of damaged files.
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak tests/serving
 
 # MOA for the benchmark's Java peers: the jar of a pinned wheel, in .moa/ (Java 17 or newer is needed to run it).
 moa: .moa/moa.jar
