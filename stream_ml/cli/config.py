@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,6 +28,7 @@ __all__ = [
 T = TypeVar("T", bound=BaseModel)
 
 
+SECRET = re.compile("password|secret", re.IGNORECASE)
 LARGEST = 2**53
 """Whole numbers up to here are whole everywhere: in YAML, JSON and arrays."""
 
@@ -158,7 +160,8 @@ def validate(kind: type[T], document: Document, prefix: tuple[str, ...] = ()) ->
         found = found.get(part) if isinstance(found, dict) else None
     expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ").replace("an object", "a mapping")
     place = where if where.endswith(f" {name}") else f"{where}: {name}"
-    raise ConfigError(f"{place}: expected {expected}, found {_shown(found)}{rest}")
+    shown = "something else (secrets are not shown)" if SECRET.search(name) else _shown(found)
+    raise ConfigError(f"{place}: expected {expected}, found {shown}{rest}")
 
 
 def _put(document: Document, dotted: str, value: Any, where: str) -> None:

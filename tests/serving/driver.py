@@ -63,7 +63,7 @@ def read(broker, topic: str, *, committed: bool = False) -> list[Any]:
     consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
     ended, found = set(), []
     while len(ended) < len(numbers):
-        for message in consumer.consume(10_000, 10.0):
+        for message in consumer.consume(10_000, 0.3):
             if message.error():
                 ended.add(message.partition())
             else:
