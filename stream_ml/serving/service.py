@@ -153,9 +153,9 @@ class Service:
         self.engine: Engine
         self.broker: Broker
         self.positions: Positions
-        self._number = self._since = 0
+        self._number = self._since = self._taken = 0
         self._last_checkpoint = self._last_gauges = self._last_look = time.monotonic()
-        self._written_at = time.monotonic()
+        self._written_at = self._began = time.monotonic()
         self._paused = False
         self._reported: Counter[str] = Counter()
 
@@ -218,7 +218,7 @@ class Service:
         self.positions.begin()
         self.broker.begin()
         self.telemetry.ready = True
-        self._last_checkpoint = self._written_at = time.monotonic()
+        self._last_checkpoint = self._written_at = self._began = time.monotonic()
         log.info("reading", positions=self.positions.shown(), learned=self.engine.model.n_learned)
 
     def _loop(self) -> None:
@@ -243,6 +243,7 @@ class Service:
             self._publish(outcome)
         self.positions.advance(records)
         self._since += len(records)
+        self._taken += len(records)
         self.telemetry.latency.observe(time.perf_counter() - start)
         for event in outcome.events:
             self.telemetry.events.labels(event.kind, event.scope).inc()
@@ -363,7 +364,15 @@ class Service:
             self.writer.wait()
             self._note_written()
         self.broker.close()
-        log.info("stopped", learned=self.engine.model.n_learned, records=self.engine.counts["records"])
+        seconds = time.monotonic() - self._began
+        log.info(
+            "stopped",
+            learned=self.engine.model.n_learned,
+            records=self.engine.counts["records"],
+            taken=self._taken,
+            seconds=round(seconds, 2),
+            stages={name: round(spent, 2) for name, spent in self.telemetry.spent.items()},
+        )
 
     def _show(self) -> None:
         """Renew the gauges."""

@@ -33,6 +33,7 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.ready = False
+        self.spent = dict.fromkeys(STAGES, 0.0)
         self._last_turn = time.monotonic()
         self._server: WSGIServer | None = None
 
@@ -90,7 +91,9 @@ class Telemetry:
         try:
             yield
         finally:
-            self.seconds.labels(name).inc(time.perf_counter() - start)
+            spent = time.perf_counter() - start
+            self.spent[name] += spent
+            self.seconds.labels(name).inc(spent)
 
     def serve(self, host: str, port: int) -> int:
         """Serve /metrics, /live and /ready in a thread; gives the port.
