@@ -1,0 +1,127 @@
+"""Files of models: whole or refused, in one line, whatever was done to them."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from stream_ml import IHomerClassifier, default_stream
+from stream_ml.errors import ArtefactError
+from stream_ml.storage import artefact as a
+from stream_ml.storage import read_artefact, write_artefact
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    model = IHomerClassifier()
+    for batch in default_stream(n_instances=600, seed=1):
+        model.test_then_train(batch)
+    model.save(path)
+    return path, model
+
+
+def test_the_future_is_the_same(saved):
+    path, model = saved
+    again = IHomerClassifier.load(path)
+    batch = list(default_stream(n_instances=1600, seed=1))[1]
+    mine, theirs = model.predict(batch), again.predict(batch)
+    np.testing.assert_array_equal(mine.probabilities, theirs.probabilities)
+    np.testing.assert_array_equal(mine.label_indices, theirs.label_indices)
+
+
+def test_what_is_written_is_read(tmp_path):
+    arrays = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "none": np.zeros((0, 4)), "one": np.array(3.5)}
+    write_artefact(tmp_path / "x", arrays, {"kind": "test", "n": [1, None]})
+    found = read_artefact(tmp_path / "x")
+    assert found.facts == {"kind": "test", "n": [1, None]}
+    for name, array in arrays.items():
+        assert found.arrays[name].shape == array.shape
+        np.testing.assert_array_equal(found.arrays[name], array)
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_nothing_is_left_of_what_cannot_be_written(tmp_path):
+    with pytest.raises(OSError, match=r"."):
+        write_artefact(tmp_path / "missing" / "x", {"a": np.zeros(3)}, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_newer_version_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(a, "VERSION", 2)
+    write_artefact(tmp_path / "x", {}, {})
+    monkeypatch.setattr(a, "VERSION", 1)
+    with pytest.raises(ArtefactError, match="version 2; this program knows up to 1"):
+        read_artefact(tmp_path / "x")
+
+
+def test_an_older_version_is_brought_up(tmp_path, monkeypatch):
+    write_artefact(tmp_path / "x", {}, {"old": 1})
+    monkeypatch.setattr(a, "VERSION", 2)
+    monkeypatch.setitem(a.MIGRATIONS, 1, lambda found: a.Artefact(found.arrays, {"new": found.facts["old"]}))
+    assert read_artefact(tmp_path / "x").facts == {"new": 1}
+
+
+def crafted(header: object, body: bytes = b"", claim: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if claim is None else claim) + text + body
+
+
+META = {"__metadata__": {"format": "stream-ml", "version": "1", "facts": "{}", "checksum": "0"}}
+ATTACKS = {
+    "nothing": b"",
+    "short": b"\1\2\3",
+    "header larger than the file": crafted(META, claim=1 << 40),
+    "largest header": crafted(META, claim=(1 << 64) - 1),
+    "no JSON": crafted(b"{" * 100),
+    "deep JSON": crafted(b'{"a":' * 5000 + b"1" + b"}" * 5000),
+    "no metadata": crafted({}),
+    "another program's": crafted({"__metadata__": {"format": "pt"}}),
+    "wrong checksum": crafted(META),
+    "beyond the end": crafted({**META, "../../etc/passwd": {"dtype": "F64", "shape": [4], "data_offsets": [0, 32]}}),
+    "huge shape": crafted(
+        {**META, "x": {"dtype": "F64", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 8]}}, b"0" * 8
+    ),
+    "negative": crafted({**META, "x": {"dtype": "F64", "shape": [-1], "data_offsets": [8, 0]}}, b"0" * 8),
+    "unknown type": crafted({**META, "x": {"dtype": "PICKLE", "shape": [1], "data_offsets": [0, 8]}}, b"0" * 8),
+    "pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+}
+
+
+@pytest.mark.parametrize("data", ATTACKS.values(), ids=ATTACKS)
+def test_attacks_fail_in_one_line(tmp_path, data):
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    with pytest.raises(ArtefactError) as told:
+        read_artefact(path)
+    assert "\n" not in str(told.value)
+
+
+def test_types_that_are_never_written_are_refused(tmp_path):
+    header = {"format": "stream-ml", "version": "1", "facts": "{}", "checksum": "0"}
+    save_file({"x": np.zeros(3, dtype=np.float16)}, tmp_path / "x", metadata=header)
+    with pytest.raises(ArtefactError, match="type that is never written"):
+        read_artefact(tmp_path / "x")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_changed_or_cut_file_is_never_taken(saved, tmp_path_factory, data):
+    path, _ = saved
+    raw = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        at = data.draw(st.one_of(st.integers(0, 2000), st.integers(0, len(raw) - 1)))
+        change = data.draw(st.integers(1, 255))
+        raw[at] ^= change
+    else:
+        raw = raw[: data.draw(st.integers(0, len(raw) - 1))]
+    damaged = tmp_path_factory.mktemp("damaged") / "x"
+    damaged.write_bytes(bytes(raw))
+    with pytest.raises(ArtefactError):
+        read_artefact(damaged)
