@@ -305,12 +305,12 @@ class Service:
 
     def _checkpoint(self) -> None:
         """Copy the state, and have it written beside the stream once all that was published so far is delivered."""
+        start = time.perf_counter()
         arrays, rest = self.engine.snapshot()
         size = Copies.size(arrays)
         if not self.writer.copies.fits(size):
             self.writer.prepare(size)
             return
-        start = time.perf_counter()
         copies = self.writer.copies.copy(arrays)
         self.telemetry.checkpoint_pause.set(time.perf_counter() - start)
         offsets = self.positions.offsets()
