@@ -127,7 +127,7 @@ class Deliveries:
         def wait() -> None:
             with self._changed:
                 arrived = self._changed.wait_for(
-                    lambda: self._error is not None or not any(self._left.get(g, 0) for g in range(last + 1)),
+                    lambda: self._error is not None or not any(n for g, n in self._left.items() if g <= last),
                     self.timeout,
                 )
                 if self._error is not None:

@@ -190,10 +190,11 @@ class Writer:
         done, self._done = self._done, []
         return done
 
-    def wait(self) -> None:
-        """Until nothing is being written."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until nothing is being written, or so many seconds; tells whether nothing is."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+        return not self.busy
 
     def _start(self, run: Callable[[], None]) -> None:
         self.wait()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stream_ml.errors import ConfigError
 from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds
 from stream_ml.serving.records import Place, Record
-from stream_ml.serving.settings import SECRETS, KafkaSection, ServiceConfig
+from stream_ml.serving.settings import KafkaSection, ServiceConfig
 
 try:
     from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -37,11 +37,7 @@ class _Message(NamedTuple):
 def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     """Settings that every client of librdkafka is made with."""
     security = kafka.security
-    secrets = {
-        name: source.read(f"kafka.security.{name}").get_secret_value()
-        for name in SECRETS
-        if (source := getattr(security, name)) is not None
-    }
+    secrets = security.secrets()
     given = {
         "bootstrap.servers": ",".join(kafka.servers),
         "security.protocol": security.protocol,

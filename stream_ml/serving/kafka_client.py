@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 
 from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds
 from stream_ml.serving.records import Place, Record
-from stream_ml.serving.settings import SECRETS, KafkaSection, ServiceConfig
+from stream_ml.serving.settings import KafkaSection, ServiceConfig
 
 __all__ = ["KafkaPythonBroker", "client_settings"]
 
@@ -24,11 +24,7 @@ CLOSE_SECONDS = 3.0
 def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     """Settings that every client of kafka-python is made with."""
     security = kafka.security
-    secrets = {
-        name: source.read(f"kafka.security.{name}").get_secret_value()
-        for name in SECRETS
-        if (source := getattr(security, name)) is not None
-    }
+    secrets = security.secrets()
     given = {
         "bootstrap_servers": kafka.servers,
         "security_protocol": security.protocol,

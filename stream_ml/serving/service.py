@@ -29,6 +29,8 @@ from stream_ml.streams.schema import Schema
 __all__ = ["Service", "engine_for", "restored"]
 
 POLL_SECONDS = 0.2
+END_SECONDS = 6.0
+"""Time for the last checkpoint: brokers that are away must not keep the process from ending."""
 GAUGE_SECONDS = 1.0
 PARTITION_SECONDS = 30.0
 MOST_UNDELIVERED = 50_000
@@ -355,15 +357,18 @@ class Service:
         """Finish what is under way: a last checkpoint, then leave."""
         log.info("stopping", signal=self.stop.signal)
         self.telemetry.ready = False
-        self.writer.wait()
+        until = time.monotonic() + END_SECONDS
+        written = self.writer.wait(END_SECONDS)
         self._note_written()
-        if self._since:
+        if self._since and written:
             arrays, _ = self.engine.snapshot()
             self.writer.copies.make_room(Copies.size(arrays))
             self._checkpoint()
-            self.writer.wait()
+            written = self.writer.wait(max(0.0, until - time.monotonic()))
             self._note_written()
-        self.broker.close()
+        if not written:
+            log.warning("no last checkpoint: the brokers or the disk took too long; the one before stands")
+        self.broker.close(abandon=not written)
         seconds = time.monotonic() - self._began
         log.info(
             "stopped",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stream_ml.errors import ConfigError
 
-__all__ = ["SECRETS", "KafkaSection", "SecretSource", "ServiceConfig"]
+__all__ = ["KafkaSection", "SecretSource", "ServiceConfig"]
 
 LARGEST = 2**53
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
@@ -65,8 +65,14 @@ class SecuritySection(_Section):
     username: str | None = Field(None, description="Of SASL.")
     password: SecretSource | None = Field(None, description="{env: NAME} or {file: PATH}.")
 
-
-SECRETS = ("key_password", "password")
+    def secrets(self) -> dict[str, str]:
+        """The secrets that are set, by name. Raises `ConfigError` where one is not there."""
+        sources = {"key_password": self.key_password, "password": self.password}
+        return {
+            name: source.read(f"kafka.security.{name}").get_secret_value()
+            for name, source in sources.items()
+            if source is not None
+        }
 
 
 class KafkaSection(_Section):
