@@ -79,16 +79,16 @@ def free_port() -> int:
 
 
 class Broker:
-    """A broker process and its folder."""
+    """A broker process and its folder; `more` are lines of its settings, which stand above ours."""
 
-    def __init__(self, folder: Path, libs: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, libs: Path, port: int | None = None, more: str = "") -> None:
         self.folder, self.libs = folder, libs.resolve()
         self.port, self.controller = port or free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = folder / "server.properties"
         data = (folder / "data").resolve()
-        self.settings.write_text(SETTINGS.format(port=self.port, controller=self.controller, data=data))
+        self.settings.write_text(SETTINGS.format(port=self.port, controller=self.controller, data=data) + more)
         if not (data / "meta.properties").exists():
             name = self._java("kafka.tools.StorageTool", "random-uuid").stdout.split()[-1]
             self._java("kafka.tools.StorageTool", "format", "-t", name, "-c", str(self.settings))
@@ -122,10 +122,10 @@ class Broker:
         self.stop()
         raise BrokerUnavailable(f"the broker did not start:\n{(self.folder / 'broker.log').read_text()[-2000:]}")
 
-    def stop(self) -> None:
-        """Stop it."""
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it; with `kill` as a power cut would."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:

@@ -47,6 +47,13 @@ class Broker(Protocol):
         """Up to `most` records; none after `seconds` without any. `RecordsLostError` where a position is gone."""
         ...
 
+    def position(self, place: Place) -> int | None:
+        """Offset from which on will be polled: beyond the last record polled where only markers of transactions follow.
+
+        None where it is not known yet; asks nobody.
+        """
+        ...
+
     def end_of(self, place: Place) -> int | None:
         """Offset of the record that will come next, as last heard; asks nobody."""
         ...

@@ -37,6 +37,7 @@ class _Message(NamedTuple):
 def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     """Settings that every client of librdkafka is made with."""
     security = kafka.security
+    security.check_files()
     secrets = security.secrets()
     given = {
         "bootstrap.servers": ",".join(kafka.servers),
@@ -53,25 +54,29 @@ def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-@contextlib.contextmanager
-def _told(doing: str) -> Iterator[None]:
-    """The client's errors as ours."""
-    try:
-        yield
-    except KafkaException as error:
-        raise BrokerError(f"{doing}: {error.args[0].str()}") from error
+class _Problems:
+    """Keeps why connections fail, which the library tells apart from its errors."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        """Note a reason; that all brokers are down says nothing."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.last = error.str()
 
 
 class ConfluentBroker:
     """See `Broker`."""
 
     def __init__(self, config: ServiceConfig) -> None:
-        common = client_settings(config.kafka) | {"log_level": 0, "error_cb": lambda _: None}
+        self._problems = _Problems()
+        common = client_settings(config.kafka) | {"log_level": 0, "error_cb": self._problems}
         timeout = config.kafka.delivery_timeout_seconds
         self._group = config.input.group
         self._transactional = config.delivery == "transactional"
         self._deliveries = Deliveries(timeout + CLOSE_SECONDS)
-        with _told(f"connecting to {', '.join(config.kafka.servers)}"):
+        with self._told(f"connecting to {', '.join(config.kafka.servers)}"):
             self._consumer = Consumer(
                 common
                 | {
@@ -86,41 +91,56 @@ class ConfluentBroker:
             producer = common | {
                 "enable.idempotence": True,
                 "linger.ms": 5,
-                "delivery.timeout.ms": int(timeout * 1000) if not self._transactional else 60_000,
+                "delivery.timeout.ms": int(timeout * 1000),
             }
             if self._transactional:
                 producer["transactional.id"] = f"{self._group}-predictions"
                 producer["transaction.timeout.ms"] = transaction_milliseconds(config)
+                # the library wants no message to outlive its transaction
+                producer["delivery.timeout.ms"] = min(int(timeout * 1000), transaction_milliseconds(config))
             self._producer = Producer(producer)
-            self._consumer.list_topics(timeout=METADATA_SECONDS)
+            self._consumer.list_topics(timeout=config.kafka.connect_timeout_seconds)
             if self._transactional:
                 self._producer.init_transactions(METADATA_SECONDS)
 
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """The client's errors as ours, with the last reason it gave for connections that failed."""
+        self._problems.last = ""
+        try:
+            yield
+        except KafkaException as error:
+            if hasattr(self, "_producer"):
+                self._producer.poll(0)  # reasons are told when it is asked
+            text = error.args[0].str()
+            because = f" ({self._problems.last})" if self._problems.last not in text else ""
+            raise BrokerError(f"{doing}: {text}{because}") from error
+
     def partitions(self, topic: str) -> list[int]:
-        with _told(f"looking for topic {topic!r}"):
+        with self._told(f"looking for topic {topic!r}"):
             # all of them: to ask for one may create it
             found = self._consumer.list_topics(timeout=METADATA_SECONDS).topics.get(topic)
         return sorted(found.partitions) if found is not None and found.error is None else []
 
     def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
-        with _told("asking for the offsets of the input"):
+        with self._told("asking for the offsets of the input"):
             return {
                 place: self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=METADATA_SECONDS)
                 for place in places
             }
 
     def committed(self, places: Sequence[Place]) -> dict[Place, int]:
-        with _told("asking for the group's offsets"):
+        with self._told("asking for the group's offsets"):
             found = self._consumer.committed([TopicPartition(*place) for place in places], timeout=METADATA_SECONDS)
         return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
     def assign(self, positions: Mapping[Place, int]) -> None:
-        with _told("beginning to read"):
+        with self._told("beginning to read"):
             self._consumer.assign([TopicPartition(*place, offset) for place, offset in positions.items()])
 
     def poll(self, most: int, seconds: float) -> list[Record]:
         self._producer.poll(0)
-        with _told("reading"):
+        with self._told("reading"):
             messages = self._consumer.consume(most, seconds)
         records: list[Record] = []
         m: Any
@@ -134,6 +154,10 @@ class ConfluentBroker:
             elif error.fatal() or not (error.retriable() or error.code() in PASSING):
                 raise BrokerError(f"reading: {error.str()}")
         return records
+
+    def position(self, place: Place) -> int | None:
+        (found,) = self._consumer.position([TopicPartition(*place)])
+        return int(found.offset) if found.offset >= 0 else None
 
     def end_of(self, place: Place) -> int | None:
         with contextlib.suppress(KafkaException):
@@ -184,12 +208,12 @@ class ConfluentBroker:
 
     def begin(self) -> None:
         if self._transactional:
-            with _told("beginning a transaction"):
+            with self._told("beginning a transaction"):
                 self._producer.begin_transaction()
 
     def end(self, offsets: Mapping[Place, int]) -> None:
         if self._transactional:
-            with _told("committing a transaction"):
+            with self._told("committing a transaction"):
                 self._producer.send_offsets_to_transaction(
                     _positions(offsets), self._consumer.consumer_group_metadata()
                 )

@@ -11,6 +11,7 @@ from rich.console import Console
 from stream_ml.errors import ServiceError, StreamMLError
 from stream_ml.serving.broker import Broker, connect
 from stream_ml.serving.checkpoints import CheckpointFolder
+from stream_ml.serving.permissions import check_permissions
 from stream_ml.serving.service import engine_for, restored
 from stream_ml.serving.settings import ServiceConfig
 
@@ -49,6 +50,7 @@ def dry_run(config: ServiceConfig, generation: str | None, console: Console) -> 
     check("state", _state(config, folder, generation))
     check("brokers", connected())
     if broker is not None:
+        check("permissions", _permissions(config))
         check("input", _input(config, broker, folder, generation))
         check("output", _outputs(config, broker))
         broker.close(abandon=True)
@@ -81,6 +83,10 @@ def _state(config: ServiceConfig, folder: CheckpointFolder, generation: str | No
     yield from told
     if found is None:
         yield "no checkpoint yet: it would begin anew"
+
+
+def _permissions(config: ServiceConfig) -> Iterator[str]:
+    yield check_permissions(config)
 
 
 def _input(config: ServiceConfig, broker: Broker, folder: CheckpointFolder, generation: str | None) -> Iterator[str]:

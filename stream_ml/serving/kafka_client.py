@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, 
 from stream_ml.serving.records import Place, Record
 from stream_ml.serving.settings import KafkaSection, ServiceConfig
 
-__all__ = ["KafkaPythonBroker", "client_settings"]
+__all__ = ["KafkaPythonBroker", "client_settings", "told"]
 
 FETCH_BYTES = 16 << 20
 CLOSE_SECONDS = 3.0
@@ -24,10 +25,12 @@ CLOSE_SECONDS = 3.0
 def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     """Settings that every client of kafka-python is made with."""
     security = kafka.security
+    security.check_files()
     secrets = security.secrets()
     given = {
         "bootstrap_servers": kafka.servers,
         "security_protocol": security.protocol,
+        "bootstrap_timeout_ms": int(kafka.connect_timeout_seconds * 1000),
         "ssl_cafile": security.ca_file,
         "ssl_certfile": security.cert_file,
         "ssl_keyfile": security.key_file,
@@ -40,26 +43,49 @@ def client_settings(kafka: KafkaSection) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+class _Problems(logging.Handler):
+    """Keeps why connections fail, which the client's exceptions do not say, and keeps its log off the terminal."""
+
+    FAILED = re.compile(r"(?:failed|lost|Abort)[: (]+(.*?)\)?(?: \(backoff.*)?$")
+    SAYS_NOTHING = re.compile("socket disconnected|KafkaTimeoutError")
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a reason; one that says nothing does not displace one that does."""
+        found = self.FAILED.search(record.getMessage())
+        if found and not (self.last and self.SAYS_NOTHING.search(found[1])):
+            self.last = found[1]
+
+
+PROBLEMS = _Problems()
+logging.getLogger("kafka").addHandler(PROBLEMS)
+logging.getLogger("kafka").propagate = False
+
+
 @contextlib.contextmanager
-def _told(doing: str) -> Iterator[None]:
-    """The client's errors as ours."""
+def told(doing: str) -> Iterator[None]:
+    """The client's errors as ours, with what its log says of connections that failed."""
+    PROBLEMS.last = ""
     try:
         yield
-    except KafkaError as error:
-        raise BrokerError(f"{doing}: {error}") from error
+    except (KafkaError, OSError) as error:  # OSError: what ssl says of certificates
+        because = f" ({PROBLEMS.last})" if PROBLEMS.last and PROBLEMS.last not in str(error) else ""
+        raise BrokerError(f"{doing}: {error}{because}") from error
 
 
 class KafkaPythonBroker:
     """See `Broker`. A later transactional producer of the same group fences an earlier one."""
 
     def __init__(self, config: ServiceConfig) -> None:
-        logging.getLogger("kafka").setLevel(logging.ERROR)
         common = client_settings(config.kafka)
         timeout = config.kafka.delivery_timeout_seconds
         self._group = config.input.group
         self._transactional = config.delivery == "transactional"
         self._deliveries = Deliveries(timeout + CLOSE_SECONDS)
-        with _told(f"connecting to {', '.join(config.kafka.servers)}"):
+        with told(f"connecting to {', '.join(config.kafka.servers)}"):
             self._consumer = KafkaConsumer(
                 **common,
                 group_id=self._group,
@@ -82,37 +108,43 @@ class KafkaPythonBroker:
                 self._producer.init_transactions()
 
     def partitions(self, topic: str) -> list[int]:
-        with _told(f"looking for topic {topic!r}"):
+        with told(f"looking for topic {topic!r}"):
             if topic not in self._consumer.topics():
                 return []
             return sorted(self._consumer.partitions_for_topic(topic) or [])
 
     def bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
         wanted = [TopicPartition(*place) for place in places]
-        with _told("asking for the offsets of the input"):
+        with told("asking for the offsets of the input"):
             first, last = self._consumer.beginning_offsets(wanted), self._consumer.end_offsets(wanted)
         return {(tp.topic, tp.partition): (first[tp], last[tp]) for tp in wanted}
 
     def committed(self, places: Sequence[Place]) -> dict[Place, int]:
-        with _told("asking for the group's offsets"):
+        with told("asking for the group's offsets"):
             found = {place: self._consumer.committed(TopicPartition(*place)) for place in places}
         return {place: offset for place, offset in found.items() if offset is not None and offset >= 0}
 
     def assign(self, positions: Mapping[Place, int]) -> None:
-        with _told("beginning to read"):
+        with told("beginning to read"):
             self._consumer.assign([TopicPartition(*place) for place in positions])
             for place, offset in positions.items():
                 self._consumer.seek(TopicPartition(*place), offset)
 
     def poll(self, most: int, seconds: float) -> list[Record]:
         try:
-            with _told("reading"):
+            with told("reading"):
                 found = self._consumer.poll(timeout_ms=int(seconds * 1000), max_records=most)
         except BrokerError as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise RecordsLostError(str(error.__cause__)) from error
             raise
         return [record for records in found.values() for record in records]
+
+    def position(self, place: Place) -> int | None:
+        with contextlib.suppress(KafkaError):
+            position = self._consumer.position(TopicPartition(*place), timeout_ms=0)
+            return None if position is None else int(position)
+        return None
 
     def end_of(self, place: Place) -> int | None:
         return self._consumer.highwater(TopicPartition(*place))
@@ -148,12 +180,12 @@ class KafkaPythonBroker:
 
     def begin(self) -> None:
         if self._transactional:
-            with _told("beginning a transaction"):
+            with told("beginning a transaction"):
                 self._producer.begin_transaction()
 
     def end(self, offsets: Mapping[Place, int]) -> None:
         if self._transactional:
-            with _told("committing a transaction"):
+            with told("committing a transaction"):
                 self._producer.send_offsets_to_transaction(_with_metadata(offsets), self._group)
                 self._producer.commit_transaction()
 

@@ -128,13 +128,17 @@ class Positions:
         return dict(self._next)
 
     def at_end(self) -> bool:
-        """Whether all that was there at the beginning has been read."""
-        return all(self._next[place] >= end for place, end in self._goal.items())
+        """Whether all that was there at the beginning has been read, and what was polled has been taken."""
+        return all(self._reached(place) >= end for place, end in self._goal.items())
 
     def lags(self) -> dict[Place, int]:
         """Records that have not been read, as far as the brokers have told."""
         ends = {place: self.broker.end_of(place) for place in self._next}
-        return {place: max(0, end - self._next[place]) for place, end in ends.items() if end is not None}
+        return {place: max(0, end - self._reached(place)) for place, end in ends.items() if end is not None}
+
+    def _reached(self, place: Place) -> int:
+        """Up to where there is nothing left to take: markers of transactions are no records, but have offsets."""
+        return max(self._next[place], self.broker.position(place) or 0)
 
     def shown(self) -> str:
         """For people."""

@@ -31,6 +31,8 @@ __all__ = ["Service", "engine_for", "restored"]
 POLL_SECONDS = 0.2
 END_SECONDS = 6.0
 """Time for the last checkpoint: brokers that are away must not keep the process from ending."""
+LEAVE_SECONDS = 9.0
+"""Time from the signal to the end of the process, whatever it waits for."""
 GAUGE_SECONDS = 1.0
 PARTITION_SECONDS = 30.0
 MOST_UNDELIVERED = 50_000
@@ -171,6 +173,10 @@ class Service:
         ServiceError
             It cannot begin or go on; what was learned since the last checkpoint will be learned again.
         """
+        with self.stop.within(LEAVE_SECONDS, self._leave):
+            self._live()
+
+    def _live(self) -> None:
         telemetry = self.config.telemetry
         if telemetry.port is not None:
             port = self.telemetry.serve(telemetry.host, telemetry.port)
@@ -196,6 +202,12 @@ class Service:
             if self.lease.epoch:
                 self.lease.release()
             self.telemetry.close()
+
+    def _leave(self) -> None:
+        """Time is up: the next one may take over at once, from the last checkpoint."""
+        log.warning("no last checkpoint: what was under way took too long; the one before stands")
+        if self.lease.epoch:
+            self.lease.release()
 
     def _standing_by(self) -> bool:
         self.telemetry.turn()

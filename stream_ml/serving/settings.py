@@ -65,6 +65,14 @@ class SecuritySection(_Section):
     username: str | None = Field(None, description="Of SASL.")
     password: SecretSource | None = Field(None, description="{env: NAME} or {file: PATH}.")
 
+    def check_files(self) -> None:
+        """Make sure that the files are there: clients hide it. Raises `ConfigError`."""
+        for name in ("ca_file", "cert_file", "key_file"):
+            path = getattr(self, name)
+            if path is not None and not os.access(path, os.R_OK):
+                problem = "cannot be read" if Path(path).exists() else "no such file"
+                raise ConfigError(f"kafka.security.{name}: {path}: {problem}")
+
     def secrets(self) -> dict[str, str]:
         """The secrets that are set, by name. Raises `ConfigError` where one is not there."""
         sources = {"key_password": self.key_password, "password": self.password}
@@ -83,6 +91,9 @@ class KafkaSection(_Section):
         "kafka-python", description="confluent needs the extra stream-ml[confluent]; it is faster."
     )
     security: SecuritySection = SecuritySection()
+    connect_timeout_seconds: float = Field(
+        30.0, gt=0, le=3600, description="How long the brokers may take to answer at the start."
+    )
     delivery_timeout_seconds: float = Field(
         600.0, gt=0, le=86400, description="How long the brokers may be away before the service gives up."
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["StopFlag"]
+
+LOOK_SECONDS = 0.1
 
 
 class StopFlag:
@@ -37,6 +40,29 @@ class StopFlag:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def within(self, seconds: float, leave: Callable[[], None]) -> Iterator[None]:
+        """End the process so many seconds after it was asked to stop, if the block has not ended by then.
+
+        A client may wait for brokers for minutes, a compiler for its kernels; whoever stops a service does not. `leave`
+        is called first. What a checkpoint holds is not touched by how a process ends.
+        """
+        over = threading.Event()
+
+        def watch() -> None:
+            while not self.asked:
+                if over.wait(LOOK_SECONDS):
+                    return
+            if not over.wait(seconds):
+                leave()
+                os._exit(0)
+
+        threading.Thread(target=watch, name="stop", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.asked:

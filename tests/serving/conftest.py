@@ -18,11 +18,11 @@ kafka_broker = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(kafka_broker)
 
 
-def start_broker(folder: Path):
+def start_broker(folder: Path, **settings):
     try:
         with FileLock(ROOT / ".kafka.lock"):
             libs = kafka_broker.install(ROOT / ".kafka")
-        broker = kafka_broker.Broker(folder, libs)
+        broker = kafka_broker.Broker(folder, libs, **settings)
         broker.start()
     except kafka_broker.BrokerUnavailable as error:
         if os.environ.get("CI"):

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 import yaml
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from serving.driver import (
     by_key,
@@ -77,6 +77,23 @@ def test_predictions_dead_letters_and_late_labels(broker, tmp_path, client):
     assert counts["bad"] == 30
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_markers_of_transactions_at_the_end_of_the_input_are_passed(broker, tmp_path, client):
+    topics = make_topics(broker)
+    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": topics["instances"]})
+    producer.init_transactions(30)
+    for commits in (True, False):
+        producer.begin_transaction()
+        for message in small_instances(50, seed=commits):
+            producer.produce(topics["instances"], orjson.dumps(message))
+        (producer.commit_transaction if commits else producer.abort_transaction)(30)
+    kafka = {"servers": [broker.address], "client": client}
+    config = write_config(tmp_path, broker, topics, kafka=kafka)
+    with running(config, "--stop-at-end") as service:
+        assert service.end() == 0, service.text()
+    assert newest(config).facts["counts"]["learned"] == 50
+
+
 def test_it_begins_where_it_ended_and_lag_tools_see_it(broker, tmp_path):
     topics = make_topics(broker)
     config = write_config(tmp_path, broker, topics)
@@ -110,6 +127,26 @@ def test_sigterm_ends_it_within_ten_seconds(broker, tmp_path):
         assert time.monotonic() - start < 10
     learned = int(newest(config).arrays["model.n_learned"][0])
     assert 0 < learned == len(by_key(read(broker, topics["predictions"])))
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_sigterm_ends_it_within_ten_seconds_of_brokers_that_are_gone(own_broker, tmp_path, client):
+    topics = make_topics(own_broker)
+    send(own_broker, topics["instances"], small_instances(30_000))
+    kafka = {"servers": [own_broker.address], "client": client}
+    config = write_config(tmp_path, own_broker, topics, kafka=kafka)
+    with running(config) as service:
+        service.until(lambda: service.told("checkpoint"))
+        own_broker.stop(kill=True)
+        time.sleep(3)
+        start = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - start < 10
+        own_broker.start()
+    with running(config, "--stop-at-end") as service:
+        assert service.end() == 0, service.text()
+    assert newest(config).facts["counts"]["learned"] == 30_000
+    assert len(by_key(read(own_broker, topics["predictions"]))) == 30_000
 
 
 def test_a_broker_that_is_away_for_a_minute_costs_nothing(own_broker, tmp_path):
