@@ -124,6 +124,12 @@ class Deliveries:
             if error is not None or not self._left[generation]:
                 self._changed.notify_all()
 
+    def abandon(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._error = self._error or "messages were abandoned"
+            self._changed.notify_all()
+
     def barrier(self) -> Callable[[], None]:
         """Close the generation; what is given waits for it and all before it."""
         with self._changed:

@@ -19,6 +19,8 @@ except ImportError as error:  # pragma: no cover
 __all__ = ["ConfluentBroker"]
 
 METADATA_SECONDS = 30.0
+COMMIT_SECONDS = 30.0
+"""The library would wait for ever on a transaction that the brokers have forgotten."""
 CLOSE_SECONDS = 3.0
 NO_ROOM_SECONDS = 0.05
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._PARTITION_EOF)
@@ -214,14 +216,16 @@ class ConfluentBroker:
     def end(self, offsets: Mapping[Place, int]) -> None:
         if self._transactional:
             with self._told("committing a transaction"):
-                self._producer.send_offsets_to_transaction(
-                    _positions(offsets), self._consumer.consumer_group_metadata()
-                )
-                self._producer.commit_transaction()
+                group = self._consumer.consumer_group_metadata()
+                self._producer.send_offsets_to_transaction(_positions(offsets), group, COMMIT_SECONDS)
+                self._producer.commit_transaction(COMMIT_SECONDS)
 
     def close(self, *, abandon: bool = False) -> None:
         with contextlib.suppress(KafkaException, RuntimeError):
-            if not abandon:
+            if abandon:
+                self._deliveries.abandon()
+                self._producer.purge()
+            else:
                 self._producer.flush(CLOSE_SECONDS)
             self._consumer.close()
 

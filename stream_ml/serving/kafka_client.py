@@ -19,6 +19,8 @@ from stream_ml.serving.settings import KafkaSection, ServiceConfig
 __all__ = ["KafkaPythonBroker", "client_settings", "told"]
 
 FETCH_BYTES = 16 << 20
+COMMIT_MILLISECONDS = 30_000
+"""The client would wait as long as brokers may be away on a transaction that they have forgotten."""
 CLOSE_SECONDS = 3.0
 
 
@@ -101,6 +103,7 @@ class KafkaPythonBroker:
             producer["delivery_timeout_ms"] = int(timeout * 1000)
             producer["max_block_ms"] = int(timeout * 1000)
             if self._transactional:
+                producer["max_block_ms"] = COMMIT_MILLISECONDS
                 producer["transactional_id"] = f"{self._group}-predictions"
                 producer["transaction_timeout_ms"] = transaction_milliseconds(config)
             self._producer = KafkaProducer(**producer)
@@ -190,6 +193,8 @@ class KafkaPythonBroker:
                 self._producer.commit_transaction()
 
     def close(self, *, abandon: bool = False) -> None:
+        if abandon:
+            self._deliveries.abandon()
         with contextlib.suppress(KafkaError, RuntimeError):
             self._producer.close(timeout=0 if abandon else CLOSE_SECONDS)
         with contextlib.suppress(KafkaError, RuntimeError):

@@ -14,7 +14,7 @@ from stream_ml.errors import ArtefactError, ConfigError, ServiceError
 from stream_ml.evaluation import warm_up
 from stream_ml.ihomer import IHomerClassifier
 from stream_ml.serving.breaker import Breaker
-from stream_ml.serving.broker import Broker, connect
+from stream_ml.serving.broker import Broker, BrokerError, RecordsLostError, connect
 from stream_ml.serving.checkpoints import CheckpointFolder, Copies, Writer
 from stream_ml.serving.engine import Engine, EngineOptions, Outcome
 from stream_ml.serving.lease import Lease, LeaseLostError
@@ -31,8 +31,10 @@ __all__ = ["Service", "engine_for", "restored"]
 POLL_SECONDS = 0.2
 END_SECONDS = 6.0
 """Time for the last checkpoint: brokers that are away must not keep the process from ending."""
-LEAVE_SECONDS = 9.0
-"""Time from the signal to the end of the process, whatever it waits for."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
+"""Before a new beginning, when brokers failed."""
+STEADY_SECONDS = 60.0
+"""After so long without a failure the next one is another outage."""
 GAUGE_SECONDS = 1.0
 PARTITION_SECONDS = 30.0
 MOST_UNDELIVERED = 50_000
@@ -159,7 +161,7 @@ class Service:
         self.positions: Positions
         self._number = self._since = self._taken = 0
         self._last_checkpoint = self._last_gauges = self._last_look = time.monotonic()
-        self._written_at = self._began = time.monotonic()
+        self._written_at = self._began = self._failing_since = time.monotonic()
         self._paused = False
         self._reported: Counter[str] = Counter()
 
@@ -173,10 +175,7 @@ class Service:
         ServiceError
             It cannot begin or go on; what was learned since the last checkpoint will be learned again.
         """
-        with self.stop.within(LEAVE_SECONDS, self._leave):
-            self._live()
-
-    def _live(self) -> None:
+        self.stop.leave = self._leave
         telemetry = self.config.telemetry
         if telemetry.port is not None:
             port = self.telemetry.serve(telemetry.host, telemetry.port)
@@ -188,11 +187,8 @@ class Service:
             self.telemetry.active.set(1)
             log.info("active", epoch=self.lease.epoch, folder=str(self.folder.folder))
             self._begin()
-            try:
-                self._loop()
-            except BaseException:
-                self.broker.close(abandon=True)
-                raise
+            while (failure := self._served()) is not None:
+                self._recover(failure)
             self._end()
         except LeaseLostError:
             self.lease.epoch = 0  # it is another's to release
@@ -208,6 +204,55 @@ class Service:
         log.warning("no last checkpoint: what was under way took too long; the one before stands")
         if self.lease.epoch:
             self.lease.release()
+
+    def _served(self) -> BrokerError | None:
+        """Serve until asked to stop, or until the brokers failed in a way that a new beginning may mend."""
+        try:
+            self._loop()
+        except RecordsLostError:
+            self.broker.close(abandon=True)
+            raise
+        except BrokerError as error:
+            self.broker.close(abandon=True)
+            return error
+        except BaseException:
+            self.broker.close(abandon=True)
+            raise
+        return None
+
+    def _recover(self, failure: BrokerError) -> None:
+        """Begin anew from the last checkpoint: what was not delivered, or not committed, will be made again.
+
+        Raises
+        ------
+        BrokerError
+            They fail for longer than they may be away.
+        """
+        self.telemetry.ready = False
+        self.telemetry.recoveries.inc()
+        self._since = 0
+        now, error, pause = time.monotonic(), failure, FIRST_PAUSE_SECONDS
+        if self._written_at > self._began or now - self._began > STEADY_SECONDS:
+            self._failing_since = now
+        while not self.stop.asked:
+            if time.monotonic() - self._failing_since > self.config.kafka.delivery_timeout_seconds:
+                raise error
+            log.error("the brokers failed; beginning anew from the last checkpoint", error=str(error))
+            end = time.monotonic() + pause
+            while time.monotonic() < end and not self.stop.asked:
+                self.lease.check()
+                self.telemetry.turn()
+                time.sleep(min(POLL_SECONDS, pause))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            try:
+                self.writer.wait()
+                self.writer.take()  # whatever came of it: the folder tells
+                self._begin()
+                return
+            except RecordsLostError:
+                raise
+            except BrokerError as problem:
+                error = problem
 
     def _standing_by(self) -> bool:
         self.telemetry.turn()
@@ -233,6 +278,12 @@ class Service:
         self.broker.begin()
         self.telemetry.ready = True
         self._last_checkpoint = self._written_at = self._began = time.monotonic()
+        self._paused = False
+        self._reported = Counter(self.engine.counts)
+        if found is None and self.config.input.start == "latest":
+            # where the end was must survive, too
+            self.writer.copies.make_room(Copies.size(self.engine.snapshot()[0]))
+            self._checkpoint()
         log.info("reading", positions=self.positions.shown(), learned=self.engine.model.n_learned)
 
     def _loop(self) -> None:
@@ -358,7 +409,7 @@ class Service:
                 )
                 self._since = max(1, self._since)
                 continue
-            self._written_at = time.monotonic()
+            self._written_at, self.generation = time.monotonic(), None
             self.telemetry.checkpoint_seconds.set(written.seconds)
             self.telemetry.checkpoint_bytes.set(written.size)
             if self.config.delivery == "at_least_once":

@@ -69,6 +69,7 @@ class Telemetry:
         self.checkpoint_pause = gauge("checkpoint_pause_seconds", "Time the last checkpoint held the stream up.")
         self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the last checkpoint.")
         self.checkpoint_age = gauge("checkpoint_age_seconds", "Time since the last checkpoint was written.")
+        self.recoveries = counter("recoveries", "New beginnings from the last checkpoint, after the brokers failed.")
         self.active = gauge("active", "Whether this is the active member of its group.")
         for name in COUNTED:
             self.counted.labels(name)
