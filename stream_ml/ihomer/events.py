@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from stream_ml.states import StateError, whole
 
 __all__ = ["EVENT_KINDS", "Event"]
 
@@ -65,3 +68,19 @@ class Event:
         {'mean': 0.4}
         """
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Event:
+        """The event that `to_dict` described.
+
+        Raises
+        ------
+        StateError
+            It is none.
+        """
+        event = cls(**data)
+        kinds = {"kind": str, "scope": str, "where": str, "reason": dict, "changed": dict}
+        if event.kind not in EVENT_KINDS or any(type(getattr(event, n)) is not kind for n, kind in kinds.items()):
+            raise StateError("events: no event of a model")
+        whole(event.instance)
+        return event

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stream_ml.errors import ConfigError
 from stream_ml.streams.schema import Schema
 
-__all__ = ["check_schema", "check_settings", "from_json_array", "json_array"]
+__all__ = ["check_schema", "check_settings", "json_array"]
 
 DECIDED_ONLY = {"decisions.objective", "decisions.alternatives"}
 
@@ -32,7 +32,8 @@ def check_schema(schema: Schema, sparse: bool, arities: NDArray[np.int32], n_lab
     found = schema.arities()
     if schema.sparse != sparse:
         raise ConfigError(f"the state is of a {'sparse' if sparse else 'dense'} schema, this one is not")
-    if len(found) < len(arities) or not np.array_equal(found[: len(arities)] > 2, arities > 2):
+    mine = found[: len(arities)]  # values may have come since
+    if len(mine) < len(arities) or ((mine > 0) != (arities > 0)).any() or (mine < arities).any():
         raise ConfigError(f"the state knows {len(arities)} features, and this schema's {len(found)} are not the same")
     if schema.n_labels < n_labels:
         raise ConfigError(f"the state knows {n_labels} labels, this schema has {schema.n_labels}")
@@ -41,11 +42,6 @@ def check_schema(schema: Schema, sparse: bool, arities: NDArray[np.int32], n_lab
 def json_array(value: Any) -> NDArray[np.uint8]:
     """Plain values as bytes of JSON in an array."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8).copy()
-
-
-def from_json_array(array: NDArray[np.uint8]) -> Any:
-    """The plain values of `json_array`."""
-    return json.loads(np.asarray(array).tobytes())
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

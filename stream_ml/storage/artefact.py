@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from stream_ml.errors import ArtefactError
+from stream_ml.states import FLAWS, told
 
 __all__ = ["MIGRATIONS", "VERSION", "Artefact", "read_artefact", "write_artefact"]
 
@@ -106,8 +107,8 @@ def read_artefact(path: Path) -> Artefact:
         raise ArtefactError(f"{path}: no such file") from None
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
-        raise ArtefactError(f"{path}: damaged or not a model: {error}") from None
+    except (SafetensorError, *FLAWS) as error:
+        raise ArtefactError(f"{path}: damaged or not a model: {told(error)}") from None
     version, text = header.get("version", ""), header.get("facts", "")
     if not version.isascii() or not version.isdigit() or len(version) > 6:
         raise ArtefactError(f"{path}: damaged: no version")
@@ -119,7 +120,7 @@ def read_artefact(path: Path) -> Artefact:
         raise ArtefactError(f"{path}: damaged: its checksum is wrong")
     try:
         facts = orjson.loads(text)
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
         raise ArtefactError(f"{path}: damaged: its facts are not an object")

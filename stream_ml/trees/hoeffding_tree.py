@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stream_ml.drift._kernels import AdwinBank, new_bank
 from stream_ml.errors import ConfigError
+from stream_ml.states import Part
 from stream_ml.streams.batch import LEARN
 from stream_ml.trees._allocation import bytes_per_slot, new_nodes, new_slots, new_space, new_table
 from stream_ml.trees._kernels import process_rows
@@ -30,13 +31,13 @@ from stream_ml.trees._layout import (
 from stream_ml.trees.introspection import TreeView
 from stream_ml.trees.parameters import TreeParameters
 from stream_ml.trees.restructuring import Restructuring
+from stream_ml.trees.saved import KEPT_OF_SPACE, SavedTree, agenda_room, saved_tree
 
 __all__ = ["MultiLabelHoeffdingTree"]
 
 FIRST_NODES = 8
 DETECTOR_ROWS = 32
 """Rows of a detector's histogram: room for five windows of 2**31 losses."""
-KEPT_OF_SPACE = ("free_nodes", "free_slots", "counters", "faded")
 
 
 class MultiLabelHoeffdingTree(Restructuring, TreeView):
@@ -137,7 +138,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         return new_slots(capacity, n_labels, table, naive_bayes=p.naive_bayes, river=p.river)
 
     def _new_space(self, n_labels: int) -> Space:
-        return new_space(len(self._nodes.ints), len(self._slots.owner), n_labels, 4 * (self.parameters.max_depth + 4))
+        return new_space(len(self._nodes.ints), len(self._slots.owner), n_labels, agenda_room(self.parameters))
 
     def _fit_memory(self) -> None:
         """Translate the memory limit into slots; leaves past it stop observing, the least promising first."""
@@ -317,23 +318,30 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state that `state_dict` gave; the tree's parameters must be those it was made with."""
-        self._missing_cells = int(state["missing_cells"])
-        self._table = new_table(np.array(state["table.arities"]), sparse=self.sparse, missing_cells=self._missing_cells)
+        self._take(saved_tree(Part.of(state), self.parameters, sparse=self.sparse, detector_rows=DETECTOR_ROWS))
 
-        def group(kind: Any, prefix: str) -> Any:
-            return kind(**{name: np.array(state[f"{prefix}.{name}"]) for name in kind._fields})
-
-        self._nodes, self._slots = group(Nodes, "nodes"), group(Slots, "slots")
-        self._bank = group(AdwinBank, "bank")
-        space = self._new_space(self.n_labels)
-        self._space = space._replace(**{name: np.array(state[f"space.{name}"]) for name in KEPT_OF_SPACE})
-        self._events = json.loads(np.asarray(state["events"]).tobytes())
+    def _take(self, saved: SavedTree) -> None:
+        self._missing_cells, self._table, self._nodes, self._slots, self._space, self._bank, self._events = saved
 
     def copy(self) -> Self:
         """An independent tree in the same state."""
         twin = object.__new__(type(self))
         twin.parameters, twin.sparse, twin._fill = self.parameters, self.sparse, self._fill
-        twin.load_state_dict(self.state_dict())
+
+        def copied(group: Any) -> Any:
+            return type(group)(*(array.copy() for array in group))
+
+        twin._take(
+            SavedTree(
+                self._missing_cells,
+                copied(self._table),
+                copied(self._nodes),
+                copied(self._slots),
+                copied(self._space),
+                copied(self._bank),
+                [dict(event) for event in self._events],
+            )
+        )
         return twin
 
     # -- features
