@@ -19,7 +19,7 @@ from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
-from stream_ml.ihomer.state import check_schema, check_settings, json_array
+from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
@@ -483,36 +483,12 @@ class IHomerClassifier:
             try:
                 for name, part in self._parts():
                     part.load_state_dict(whole.part(f"{name}."))
-                self._check_parts(whole, arities)
+                check_parts(whole, arities, dict(self._parts()))
             except BaseException:
                 self._schema = None
                 raise
             self._arities = arities
         self.n_learned = n_learned
-
-    def _check_parts(self, whole: Part, arities: NDArray[np.int32]) -> None:
-        """Fail where parts that are good by themselves are not those of one model."""
-        partition, n_labels = self._partition, self.n_labels
-        sizes: dict[str, Any] = {
-            "pool": self._pool,
-            "stacking": self._stacking,
-            "joint": self._joint,
-            "deciders": self._deciders,
-        }
-        for name, part in sizes.items():
-            whole.check(part.n_labels == n_labels, f"{name}.n_labels", f"expected {n_labels}")
-        known = partition.arities
-        whole.check(not len(known) or np.array_equal(known, arities), "partition.arities", "not those of the model")
-        columns = self._pool.design.arities
-        whole.check(len(columns) == len(known) and (columns <= known).all(), "pool.design.arities", "other features")
-        whole.check(((columns > 0) == (known > 0)).all(), "pool.design.arities", "features of other kinds")
-        if self._joint.enabled:
-            same = self._joint.n_clusters == partition.n_slots and np.array_equal(
-                self._joint.slot_of, partition.slot_of
-            )
-            whole.check(same, "joint.slot_of", "other clusters")
-        watched = {LOSS, DEPENDENCE, *partition.ids}
-        whole.check(set(self._watch.detector_of) == watched, "watch.detectors", "other clusters")
 
     def _parts(self) -> list[tuple[str, Any]]:
         """The stateful parts by name."""
