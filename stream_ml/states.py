@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["FLAWS", "LARGEST", "Part", "Spec", "StateError", "told", "whole"]
+__all__ = ["FLAWS", "LARGEST", "Part", "Spec", "StateError", "shown", "told", "whole"]
 
 T = TypeVar("T", bound=tuple)
 LARGEST = 2**53
@@ -108,7 +108,7 @@ class Part(Mapping[str, NDArray[Any]]):
         found, dtype = self[name], np.dtype(spec.dtype)
         if found.dtype != dtype or found.shape != spec.shape:
             self.fail(
-                name, f"expected {dtype} of shape {spec.shape}, found {found.dtype} of shape {_short(found.shape)}"
+                name, f"expected {dtype} of shape {spec.shape}, found {found.dtype} of shape {shown(found.shape)}"
             )
         copy = np.array(found, dtype=dtype, order="C")
         if not copy.size:
@@ -162,7 +162,7 @@ def whole(value: Any, low: int = 0, high: int = LARGEST) -> int:
         It is none, or out of bounds.
     """
     if type(value) is not int or not low <= value <= high:
-        raise StateError(f"expected a whole number of {low} to {high}, found {_short(value)}")
+        raise StateError(f"expected a whole number of {low} to {high}, found {shown(value)}")
     return value
 
 
@@ -173,6 +173,7 @@ def told(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def _short(value: Any) -> str:
-    text = str(value)
+def shown(value: Any) -> str:
+    """A value of a file, for a message: short, on one line."""
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

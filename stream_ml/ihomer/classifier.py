@@ -21,7 +21,7 @@ from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
-from stream_ml.states import FLAWS, Part, Spec, told
+from stream_ml.states import FLAWS, Part, Spec, shown, told
 from stream_ml.storage import read_artefact, write_artefact
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
@@ -418,7 +418,7 @@ class IHomerClassifier:
         """
         artefact = read_artefact(Path(path))
         if artefact.facts.get("kind") != MODEL:
-            raise ArtefactError(f"{path}: holds a {artefact.facts.get('kind')!r}, not a model")
+            raise ArtefactError(f"{path}: holds a {shown(artefact.facts.get('kind'))}, not a model")
         return cls.from_saved(artefact.arrays, artefact.facts, source=str(path))
 
     @classmethod

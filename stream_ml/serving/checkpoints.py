@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import ArtefactError
+from stream_ml.states import shown
 from stream_ml.storage import Artefact, read_artefact, write_artefact
 
 __all__ = ["CheckpointFolder", "Copies", "Writer", "Written"]
@@ -68,7 +69,7 @@ class CheckpointFolder:
         """One checkpoint."""
         artefact = read_artefact(path)
         if artefact.facts.get("kind") != KIND:
-            raise ArtefactError(f"{path}: holds a {artefact.facts.get('kind')!r}, not a checkpoint")
+            raise ArtefactError(f"{path}: holds a {shown(artefact.facts.get('kind'))}, not a checkpoint")
         return artefact
 
     def write(self, epoch: int, number: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> int:
