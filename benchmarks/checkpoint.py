@@ -53,6 +53,7 @@ def simulated(n_features: int, n_labels: int, rows: int) -> Iterator[Batch]:
             np.abs(rng.normal(size=indptr[-1])).astype(np.float32),
             y_indptr.astype(np.int64),
             np.concatenate(y),
+            np.ones(BETWEEN, dtype=np.bool_),
         )
 
 
@@ -69,6 +70,7 @@ def measured(name: str, batches: Iterable[Batch], repeats: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         for i in range(repeats):
             engine.model.test_then_train(kept[i % len(kept)])  # what was copied last is cold by now
+            engine.model.drain_events()
             start = time.perf_counter()
             arrays, rest = engine.snapshot()
             if not copies.fits(size := Copies.size(arrays)):

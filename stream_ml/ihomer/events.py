@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from stream_ml.states import StateError, whole
@@ -62,12 +62,12 @@ class Event:
     changed: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form.
+        """A JSON-ready form, which shares what it holds.
 
         >>> Event("drift", 1200, "global", reason={"mean": 0.4}).to_dict()["reason"]
         {'mean': 0.4}
         """
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Event:

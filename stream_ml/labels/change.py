@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from stream_ml.states import StateError, whole
@@ -36,8 +36,8 @@ class Change:
     reason: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description; `from_dict` reads it back."""
-        return asdict(self)
+        """A JSON-ready description, which shares what it holds; `from_dict` reads it back."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Change:

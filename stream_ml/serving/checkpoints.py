@@ -6,7 +6,9 @@ import contextlib
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ NAME = re.compile(r"checkpoint-(\d{6,})-(\d{9,})\.safetensors")
 KIND = "checkpoint"
 SPARE = 1.25
 """Room for the copy of the state beyond what it takes now, so that it can grow for a while."""
+ALIGNED = 64
+PIECE = 1 << 20
+"""Bytes that a thread copies at a time: memory has more bandwidth than one core can use."""
 
 
 class CheckpointFolder:
@@ -103,6 +108,7 @@ class Copies:
 
     def __init__(self) -> None:
         self._block = np.zeros(0, dtype=np.uint8)
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="copy")
 
     def make_room(self, size: int) -> None:
         """Have room for a state of so many bytes, touched, so that copying meets no page fault. Takes its time."""
@@ -117,22 +123,38 @@ class Copies:
 
     def copy(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The arrays as they are now; good until the next copy."""
-        copies, at = {}, 0
+        copies: dict[str, NDArray[Any]] = {}
+        small: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        large: deque[tuple[NDArray[Any], NDArray[Any]]] = deque()
+        at = 0
         for name, array in arrays.items():
-            part = self._block[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
+            size = array.nbytes
+            copies[name] = part = self._block[at : at + size].view(array.dtype).reshape(array.shape)
+            at += size + -size % ALIGNED
+            if size < PIECE:
+                small.append((part, array))
+                continue
+            rows = max(1, len(array) * PIECE // size)
+            large.extend((part[row : row + rows], array[row : row + rows]) for row in range(0, len(array), rows))
+        helper = self._helper.submit(_copy_from, large) if len(large) > 1 else None
+        for part, array in small:  # the helper holds no lock meanwhile
             np.copyto(part, array)
-            copies[name] = part
-            at += _padded(array.nbytes)
+        _copy_from(large)
+        if helper is not None:
+            helper.result()
         return copies
 
     @staticmethod
     def size(arrays: Mapping[str, NDArray[Any]]) -> int:
         """Bytes that a state takes."""
-        return sum(_padded(array.nbytes) for array in arrays.values())
+        return sum(size + -size % ALIGNED for size in (array.nbytes for array in arrays.values()))
 
 
-def _padded(size: int) -> int:
-    return -(-size // 64) * 64
+def _copy_from(pieces: deque[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+    """Copy pieces until there are none left; two threads share them."""
+    with contextlib.suppress(IndexError):
+        while True:
+            np.copyto(*pieces.popleft())
 
 
 @dataclass(frozen=True, slots=True)

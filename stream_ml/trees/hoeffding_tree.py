@@ -306,14 +306,17 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     # -- state
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything that `load_state_dict` needs to continue bit for bit, parameters apart; arrays are copies."""
+        """Everything that `load_state_dict` needs to continue bit for bit, parameters apart.
+
+        Arrays are the live ones: copy them to keep them.
+        """
         state: dict[str, NDArray[Any]] = {"missing_cells": np.array(self._missing_cells)}
         groups: dict[str, Any] = {"nodes": self._nodes, "slots": self._slots, "bank": self._bank}
         for prefix, group in groups.items():
-            state |= {f"{prefix}.{name}": array.copy() for name, array in group._asdict().items()}
-        state |= {f"space.{name}": getattr(self._space, name).copy() for name in KEPT_OF_SPACE}
-        state["table.arities"] = self._table.arities.copy()
-        state["events"] = np.frombuffer(json.dumps(self._events).encode(), dtype=np.uint8).copy()
+            state |= {f"{prefix}.{name}": array for name, array in group._asdict().items()}
+        state |= {f"space.{name}": getattr(self._space, name) for name in KEPT_OF_SPACE}
+        state["table.arities"] = self._table.arities
+        state["events"] = np.frombuffer(json.dumps(self._events).encode(), dtype=np.uint8)
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
