@@ -173,7 +173,7 @@ def _parts(part: Part, name: str, n: int, *columns: NDArray[Any]) -> Iterator[tu
     rises = np.ones(len(indices) + 1, dtype=np.bool_)
     rises[1:-1] = np.diff(indices) > 0
     rises[indptr] = True
-    part.check(rises.all(), name, "rows that are not sorted")
+    part.check(rises.all(), name.replace("indptr", "indices"), "rows that are not sorted")
     for start, stop in pairwise(indptr.tolist()):
         yield tuple(column[start:stop].copy() for column in columns)
 

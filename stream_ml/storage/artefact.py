@@ -61,8 +61,8 @@ MIGRATIONS: dict[int, Callable[[Artefact], Artefact]] = {}
 def write_artefact(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> int:
     """Write a file and have it on the disk before it gets its name: there is the old one, or the whole new one.
 
-    The container is safetensors: a JSON header, then the arrays' bytes. The header holds a checksum of everything. It is
-    written from where the arrays are: the library's own writer takes room for the whole twice more.
+    The container is safetensors: a JSON header, then the arrays' bytes. The header holds a checksum of everything.
+    Written from where the arrays are: the library's own writer takes room for the whole twice more.
 
     Returns
     -------
