@@ -27,7 +27,8 @@ KIND = "checkpoint"
 SPARE = 1.25
 """Room for the copy of the state beyond what it takes now, so that it can grow for a while."""
 ALIGNED = 64
-PIECE = 1 << 20
+SMALL = 1 << 14
+PIECE = 1 << 22
 """Bytes that a thread copies at a time: memory has more bandwidth than one core can use."""
 
 
@@ -124,22 +125,22 @@ class Copies:
     def copy(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The arrays as they are now; good until the next copy."""
         copies: dict[str, NDArray[Any]] = {}
-        small: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        small: list[str] = []
         large: deque[tuple[NDArray[Any], NDArray[Any]]] = deque()
         at = 0
         for name, array in arrays.items():
             size = array.nbytes
+            if size <= SMALL:
+                small.append(name)
+                continue
             copies[name] = part = self._block[at : at + size].view(array.dtype).reshape(array.shape)
             at += size + -size % ALIGNED
-            if size < PIECE:
-                small.append((part, array))
-                continue
             rows = max(1, len(array) * PIECE // size)
             large.extend((part[row : row + rows], array[row : row + rows]) for row in range(0, len(array), rows))
-        helper = self._helper.submit(_copy_from, large) if len(large) > 1 else None
-        for part, array in small:  # the helper holds no lock meanwhile
-            np.copyto(part, array)
+        helper = self._helper.submit(_copy_from, large) if at > PIECE else None
         _copy_from(large)
+        for name in small:  # there are thousands of these: room of their own is quicker than a place in the block
+            copies[name] = arrays[name].copy()
         if helper is not None:
             helper.result()
         return copies

@@ -36,6 +36,10 @@ from stream_ml.trees.saved import KEPT_OF_SPACE, SavedTree, agenda_room, saved_t
 __all__ = ["MultiLabelHoeffdingTree"]
 
 FIRST_NODES = 8
+NODE_NAMES, SLOT_NAMES, BANK_NAMES = (
+    tuple(f"{part}.{name}" for name in kind._fields)
+    for part, kind in (("nodes", Nodes), ("slots", Slots), ("bank", AdwinBank))
+)
 DETECTOR_ROWS = 32
 """Rows of a detector's histogram: room for five windows of 2**31 losses."""
 
@@ -311,12 +315,12 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         Arrays are the live ones: copy them to keep them.
         """
         state: dict[str, NDArray[Any]] = {"missing_cells": np.array(self._missing_cells)}
-        groups: dict[str, Any] = {"nodes": self._nodes, "slots": self._slots, "bank": self._bank}
-        for prefix, group in groups.items():
-            state |= {f"{prefix}.{name}": array for name, array in group._asdict().items()}
+        for names, group in ((NODE_NAMES, self._nodes), (SLOT_NAMES, self._slots), (BANK_NAMES, self._bank)):
+            state.update(zip(names, group, strict=True))
         state |= {f"space.{name}": getattr(self._space, name) for name in KEPT_OF_SPACE}
         state["table.arities"] = self._table.arities
-        state["events"] = np.frombuffer(json.dumps(self._events).encode(), dtype=np.uint8)
+        events = json.dumps(self._events).encode() if self._events else b"[]"
+        state["events"] = np.frombuffer(events, dtype=np.uint8)
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:

@@ -27,6 +27,7 @@ STORE = 10_000
 RATE = 2000
 """Instances a second in quiet times; ten times as many in the burst."""
 QUIET_SECONDS, BURST_SECONDS = 20, 15
+CATCH_UP_SECONDS = 300
 CHUNK = 2000
 MODEL = {"experts": {"neighbours": 0}, "decisions": {"joint": False}, "tree": {"max_depth": 4}}
 """Cheap, and its trees are as large as they get within the first tenth: what grows later is not the model."""
@@ -167,8 +168,7 @@ def test_two_million_instances(broker, tmp_path, capsys):
             quiet = max(s.lag for s in watch.samples[-QUIET_SECONDS // 2 :])
             sender.pace(10 * RATE, BURST_SECONDS)
             high, begun = watch.now.lag, time.monotonic()
-            while watch.now.lag > max(RATE, quiet):
-                assert time.monotonic() - begun < 120, "the burst is not caught up with"
+            while watch.now.lag > max(RATE, quiet) and time.monotonic() < begun + CATCH_UP_SECONDS:
                 sender.pace(RATE, 1.0)
             behind = time.monotonic() - begun
             while sender.send(CHUNK):
@@ -197,6 +197,7 @@ def test_two_million_instances(broker, tmp_path, capsys):
             f"second tenth and {writes[1] * 1e3:.0f} ms in the last, pauses {pauses[0] * 1e3:.1f} and "
             f"{pauses[1] * 1e3:.1f} ms; lag {quiet:.0f} in quiet, {high:.0f} after the burst, gone in {behind:.0f} s\n"
         )
+    assert behind < CATCH_UP_SECONDS
     assert max(later) <= 1.05 * tenth
     assert writes[1] <= 1.5 * writes[0] + 0.05
     assert pauses[1] <= 1.5 * pauses[0] + 0.02
