@@ -15,6 +15,7 @@ import resource
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,10 @@ def served(kind: str, n: int, *, seed: int, first: int = 0) -> list[Any]:
     return out
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, kinds: Iterable[str] = KINDS) -> None:
     """The genuine checkpoints."""
-    for kind, parameters in KINDS.items():
-        engine = Engine(IHomerClassifier(**parameters), options=OPTIONS)
+    for kind in kinds:
+        engine = Engine(IHomerClassifier(**KINDS[kind]), options=OPTIONS)
         engine.process(records_of(served(kind, 3 if kind == "young" else 700, seed=1)))
         arrays, rest = engine.snapshot()
         others, facts = rest()

@@ -84,9 +84,9 @@ def attacked(folder: Path, seeds: Iterable[int], until: float, kinds: Iterable[s
     return outcomes
 
 
-def test_a_hundred_and_fifty_attacks(genuine):
-    outcomes = attacked(genuine, range(150), time.monotonic() + 120)
-    assert outcomes["refused"] > 50
+def test_a_hundred_attacks(genuine):
+    outcomes = attacked(genuine, range(100), time.monotonic() + 120)
+    assert outcomes["refused"] > 30
     assert outcomes["worked"] > 10
 
 
@@ -99,4 +99,4 @@ def test_ten_minutes_of_attacks(genuine, capsys):
     outcomes = attacked(genuine, range(seed, seed + (1 << 30)), time.monotonic() + 60 * minutes)
     with capsys.disabled():
         sys.stdout.write(f"{dict(outcomes)}\n")
-    assert outcomes["refused"] > 500
+    assert outcomes["refused"] > 300
