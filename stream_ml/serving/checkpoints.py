@@ -28,7 +28,7 @@ SPARE = 1.25
 """Room for the copy of the state beyond what it takes now, so that it can grow for a while."""
 ALIGNED = 64
 SMALL = 1 << 14
-PIECE = 1 << 22
+PIECE = 1 << 24
 """Bytes that a thread copies at a time: memory has more bandwidth than one core can use."""
 
 
