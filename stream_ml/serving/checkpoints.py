@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import ArtefactError
+from stream_ml.serving._kernels import copy_rows
 from stream_ml.states import shown
 from stream_ml.storage import Artefact, read_artefact, write_artefact
 
@@ -27,7 +28,10 @@ KIND = "checkpoint"
 SPARE = 1.25
 """Room for the copy of the state beyond what it takes now, so that it can grow for a while."""
 ALIGNED = 64
+_Piece = tuple[Callable[[NDArray[Any], NDArray[Any]], None], NDArray[Any], NDArray[Any]]
+"""What copies, to where, and what."""
 SMALL = 1 << 14
+"""Bytes up to which an array is copied apart."""
 PIECE = 1 << 24
 """Bytes that a thread copies at a time: memory has more bandwidth than one core can use."""
 
@@ -113,6 +117,9 @@ class Copies:
 
     def make_room(self, size: int) -> None:
         """Have room for a state of so many bytes, touched, so that copying meets no page fault. Takes its time."""
+        bytes_ = np.zeros((2, 3), dtype=np.uint8)
+        for some in (bytes_, bytes_[:, :2]):  # the kernel is there when it is needed
+            copy_rows(some.copy(), some)
         if size > len(self._block):
             block = np.empty(int(size * SPARE), dtype=np.uint8)
             block.fill(0)
@@ -126,7 +133,7 @@ class Copies:
         """The arrays as they are now; good until the next copy."""
         copies: dict[str, NDArray[Any]] = {}
         small: list[str] = []
-        large: deque[tuple[NDArray[Any], NDArray[Any]]] = deque()
+        large: deque[_Piece] = deque()
         at = 0
         for name, array in arrays.items():
             size = array.nbytes
@@ -135,8 +142,7 @@ class Copies:
                 continue
             copies[name] = part = self._block[at : at + size].view(array.dtype).reshape(array.shape)
             at += size + -size % ALIGNED
-            rows = max(1, len(array) * PIECE // size)
-            large.extend((part[row : row + rows], array[row : row + rows]) for row in range(0, len(array), rows))
+            large.extend(_pieces(part, array))
         helper = self._helper.submit(_copy_from, large) if at > PIECE else None
         _copy_from(large)
         for name in small:  # there are thousands of these: room of their own is quicker than a place in the block
@@ -151,11 +157,29 @@ class Copies:
         return sum(size + -size % ALIGNED for size in (array.nbytes for array in arrays.values()))
 
 
-def _copy_from(pieces: deque[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+def _pieces(to: NDArray[Any], source: NDArray[Any]) -> Iterator[_Piece]:
+    """What a copy consists of, in pieces of rows of bytes where that can be."""
+    if not source.flags.writeable or source.strides[-1] != source.itemsize:
+        yield np.copyto, to, source
+    elif source.flags.c_contiguous:
+        one, two = to.reshape(-1).view(np.uint8), source.reshape(-1).view(np.uint8)
+        for start in range(0, len(two), PIECE):
+            yield copy_rows, one[None, start : start + PIECE], two[None, start : start + PIECE]
+    elif source.ndim == 2:
+        one, two = to.view(np.uint8), source.view(np.uint8)
+        rows = max(1, PIECE // (two.size // len(two)))
+        for start in range(0, len(two), rows):
+            yield copy_rows, one[start : start + rows], two[start : start + rows]
+    else:
+        yield np.copyto, to, source
+
+
+def _copy_from(pieces: deque[_Piece]) -> None:
     """Copy pieces until there are none left; two threads share them."""
     with contextlib.suppress(IndexError):
         while True:
-            np.copyto(*pieces.popleft())
+            copy, to, source = pieces.popleft()
+            copy(to, source)
 
 
 @dataclass(frozen=True, slots=True)
