@@ -27,7 +27,7 @@ kafka: $(STAMP)
 
 # What takes too long for every day: a thousand kills, two million instances, ten minutes of damaged files.
 soak: $(STAMP)
-	$(BIN)/python -m pytest -m soak tests/serving
+	$(BIN)/python -m pytest -m soak tests/serving tests/storage
 
 # MOA for the benchmark's Java peers: the jar of a pinned wheel, in .moa/ (Java 17 or newer is needed to run it).
 moa: .moa/moa.jar

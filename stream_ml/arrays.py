@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["capacity", "grown", "load_tuple", "trimmed", "tuple_arrays"]
-
-T = TypeVar("T", bound=tuple)
+__all__ = ["capacity", "grown", "trimmed", "tuple_arrays"]
 
 
 def capacity(needed: int, current: int) -> int:
@@ -40,8 +37,3 @@ def trimmed(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def tuple_arrays(state: Any) -> dict[str, NDArray]:
     """The arrays of a NamedTuple by field name."""
     return dict(zip(state._fields, state, strict=True))
-
-
-def load_tuple(kind: type[T], state: Mapping[str, NDArray], prefix: str) -> T:
-    """A NamedTuple of array copies taken from a flat mapping."""
-    return kind(*(np.array(state[prefix + name], order="C") for name in kind._fields))  # type: ignore[attr-defined]

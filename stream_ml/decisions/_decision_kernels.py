@@ -124,7 +124,7 @@ def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exa
             for i in range(n):
                 total += q[i]
             scale = 2.0 / (max(1, _size(best)) + total)
-            highest = -1e9
+            chosen, highest = best, -1e9
             for s in range(-1, rows.n_sets[row]):
                 mask = best if s < 0 else rows.sets[row, s]
                 value = 0.0

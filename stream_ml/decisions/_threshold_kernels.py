@@ -36,7 +36,7 @@ class ThresholdState(NamedTuple):
 @kernel
 def _bin_of(p, width):
     """Bin of a probability."""
-    if p < LOWEST:
+    if not p >= LOWEST:  # no number counts as nothing
         return 0
     return min(BINS - 1, 1 + int(math.log(p / LOWEST) / width))
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
+from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
 from stream_ml.decisions import _joint_kernels as k
 from stream_ml.decisions._set_kernels import SetTables, project_sets
+from stream_ml.decisions.saved import buckets, joint_state
 from stream_ml.experts.neighbours import Nearest
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch
 
 __all__ = ["JointPosterior"]
@@ -19,7 +21,6 @@ WHOLE_SETS = 2048
 CLUSTER_SETS = 256
 ALL_CLUSTER_SETS = 1 << 16
 WIDTH = 32
-BUCKETS_PER_SET = 2
 NO_EVIDENCE = -9.2
 FIRST_COVERAGE = 0.5
 FIRST_WEIGHTS = (1.0, 0.25, 0.1, 0.0, 0.2, 0.1, 0.0, 0.0)
@@ -103,8 +104,7 @@ class JointPosterior:
     def _project(self) -> None:
         """The clusters' tables, out of the table of whole sets."""
         n, whole = self.n_clusters, self.state.sets
-        size = max(16, min(CLUSTER_SETS, ALL_CLUSTER_SETS // max(1, n)))
-        tables, mass = _tables(n, size), np.zeros(n)
+        tables, mass = _tables(n, _cluster_sets(n)), np.zeros(n)
         project_sets(whole, self.codes, self.slot_of, tables, mass)
         self.state = self.state._replace(cluster_sets=tables, cluster_mass=mass, silence=np.zeros((n, 2)))
 
@@ -160,15 +160,18 @@ class JointPosterior:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        arrays = {n: np.array(state[n], order="C") for n in k.JointState._fields if not n.endswith("sets")}
-        self.state = k.JointState(
-            **arrays,
-            sets=load_tuple(SetTables, state, "sets."),
-            cluster_sets=load_tuple(SetTables, state, "cluster_sets."),
-        )
-        self.slot_of = np.array(state["slot_of"], dtype=np.int64)
-        self.n_labels, self.n_clusters = int(state["n_labels"][0]), int(state["n_clusters"][0])
-        self.codes = _codes(len(self.state.label_counts))
+        part = Part.of(state)
+        self.n_labels, self.n_clusters = part.whole("n_labels", 0), part.whole("n_clusters", 0)
+        n = self.n_labels if self.enabled else 0
+        self.slot_of = part.array("slot_of", Spec(np.int64, (n,), -1, self.n_clusters - 1))
+        capacity_of = CLUSTER_SETS if not self.n_clusters else _cluster_sets(self.n_clusters)
+        self.state = joint_state(part, n, self.n_clusters, WHOLE_SETS, capacity_of, WIDTH)
+        self.codes = _codes(n)
+
+
+def _cluster_sets(n_clusters: int) -> int:
+    """Sets kept of each cluster."""
+    return max(16, min(CLUSTER_SETS, ALL_CLUSTER_SETS // max(1, n_clusters)))
 
 
 def _tables(n: int, size: int) -> SetTables:
@@ -179,7 +182,7 @@ def _tables(n: int, size: int) -> SetTables:
         np.zeros((n, size)),
         np.zeros((n, size), dtype=np.int32),
         np.zeros((n, size, WIDTH), dtype=np.int32),
-        np.full((n, 1 << (BUCKETS_PER_SET * size - 1).bit_length()), -1, dtype=np.int32),
+        np.full((n, buckets(size)), -1, dtype=np.int32),
         np.full((n, size), -1, dtype=np.int32),
         np.zeros(n, dtype=np.int64),
     )

@@ -8,10 +8,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, tuple_arrays
 from stream_ml.decisions import _decision_kernels as d
 from stream_ml.decisions import _threshold_kernels as t
 from stream_ml.decisions._joint_kernels import LIKELY, JointRows
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
 __all__ = ["OBJECTIVES", "Deciders", "Objective"]
@@ -112,8 +113,12 @@ class Deciders:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self.state = load_tuple(t.ThresholdState, state, "")
-        self.n_labels = int(state["n_labels"][0])
+        part, f8 = Part.of(state), np.float64
+        n = part.whole("n_labels", 0)
+        specs = dict.fromkeys(("unit", "rows", "common_total"), Spec(f8, (1,), 0))
+        specs |= {"common": Spec(f8, (t.BINS, 2)), "own": Spec(f8, (n, t.BINS, 2)), "own_total": Spec(f8, (n,))}
+        self.state = part.load(t.ThresholdState, specs)
+        self.n_labels = n
 
 
 def _with_others(

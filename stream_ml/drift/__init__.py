@@ -11,6 +11,7 @@ from stream_ml.drift._kernels import (
     new_bank,
 )
 from stream_ml.drift.adwin import Adwin
+from stream_ml.drift.saved import checked_bank
 
 __all__ = [
     "Adwin",
@@ -20,6 +21,7 @@ __all__ = [
     "adwin_update",
     "adwin_variance",
     "adwin_width",
+    "checked_bank",
     "grow_bank",
     "new_bank",
 ]

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stream_ml.arrays import load_tuple, tuple_arrays
+from stream_ml.arrays import tuple_arrays
 from stream_ml.drift._kernels import (
     DETECTED,
-    AdwinBank,
     adwin_mean,
     adwin_run,
     adwin_update,
@@ -19,7 +18,9 @@ from stream_ml.drift._kernels import (
     adwin_width,
     new_bank,
 )
+from stream_ml.drift.saved import checked_bank
 from stream_ml.errors import ConfigError
+from stream_ml.states import Part, Spec
 
 __all__ = ["Adwin"]
 
@@ -147,12 +148,7 @@ class Adwin:
 
         Raises KeyError when an array is absent, ValueError when one has another shape or dtype; then nothing changes.
         """
-        bank = load_tuple(AdwinBank, state, "")
-        count = np.array(state["n_detections"])
-        loaded = {**tuple_arrays(bank), "n_detections": count}
-        for (name, new), old in zip(loaded.items(), self.state_dict().values(), strict=True):
-            if new.shape != old.shape or new.dtype != old.dtype:
-                raise ValueError(
-                    f"ADWIN state {name}: expected {old.dtype} of shape {old.shape}, found {new.dtype} of {new.shape}"
-                )
+        part = Part.of(state)
+        bank = checked_bank(part, *self._bank.totals.shape)
+        count = part.array("n_detections", Spec(np.int64, (1,), 0))
         self._bank, self._n_detections = bank, count

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 
 __all__ = ["MajorityLabelset", "NoChange"]
@@ -48,7 +49,8 @@ class NoChange:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._last = np.array(state["last"], dtype=np.int32)
+        part = Part.of(state)
+        self._last = part.array("last", Spec(np.int32, (part.length("last"),), 0))
 
 
 class MajorityLabelset:
@@ -106,10 +108,16 @@ class MajorityLabelset:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        data, starts = state["indices"].tobytes(), (state["indptr"] * 4).tolist()
-        keys = [data[a:b] for a, b in pairwise(starts)]
-        self._counts = dict(zip(keys, state["counts"].tolist(), strict=True))
-        self._best, self._best_count = state["best"].tobytes(), int(state["best_count"][0])
+        part, n = Part.of(state), Part.of(state).length("indices")
+        indices = part.array("indices", Spec(np.int32, (n,), 0))
+        indptr = part.array("indptr", Spec(np.int64, (part.length("indptr"),), 0, n))
+        part.pointers("indptr", indptr, n)
+        counts = part.array("counts", Spec(np.int64, (len(indptr) - 1,), 0))
+        data = indices.tobytes()
+        keys = [data[4 * a : 4 * b] for a, b in pairwise(indptr.tolist())]
+        self._counts = dict(zip(keys, counts.tolist(), strict=True))
+        self._best = part.array("best", Spec(np.int32, (part.length("best"),), 0)).tobytes()
+        self._best_count = part.whole("best_count", 0)
 
 
 def _copy_sets(

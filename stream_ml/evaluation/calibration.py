@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown
 from stream_ml.evaluation._kernels import calibration_rows
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch, Predictions
 
 __all__ = ["Calibration"]
@@ -105,5 +106,7 @@ class Calibration:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._bins, self._losses = np.array(state["bins"], order="C"), np.array(state["losses"])
-        self._prior = np.array(state["prior"])
+        part, f8 = Part.of(state), np.float64
+        self._bins = part.array("bins", Spec(f8, self._bins.shape, 0))
+        self._losses = part.array("losses", Spec(f8, (3,)))
+        self._prior = part.array("prior", Spec(f8, (max(1, part.length("prior")),), 0))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown
 from stream_ml.evaluation._kernels import score_rows
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch, Predictions
 
 __all__ = ["METRICS", "Metrics"]
@@ -130,9 +131,11 @@ class Metrics:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._counts, self._sums = np.array(state["counts"], order="C"), np.array(state["sums"])
-        self._weight = np.array(state["weight"])
-        self.n_labels = self._counts.shape[1]
+        part, f8 = Part.of(state), np.float64
+        n_labels = part["counts"].shape[-1] if part["counts"].ndim else 0
+        self._counts = part.array("counts", Spec(f8, (3, n_labels), 0))
+        self._sums, self._weight = part.array("sums", Spec(f8, (6,), 0)), part.array("weight", Spec(f8, (1,), 1e-300))
+        self.n_labels = n_labels
 
 
 def _share(part: NDArray | np.floating, whole: NDArray | np.floating) -> NDArray:

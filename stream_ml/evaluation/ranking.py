@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.evaluation._kernels import top_hits
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch, Predictions
 
 __all__ = ["PrecisionAtK"]
@@ -61,4 +62,6 @@ class PrecisionAtK:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._hits, self._rows = np.array(state["hits"]), np.array(state["rows"])
+        part = Part.of(state)
+        self._hits = part.array("hits", Spec(np.int64, self._hits.shape, 0))
+        self._rows = part.array("rows", Spec(np.int64, (1,), 0))

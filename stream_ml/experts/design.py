@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
+from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
 from stream_ml.experts import _kernels as k
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch
 
 __all__ = ["Design", "DesignRows"]
@@ -94,6 +95,10 @@ class Design:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
+        part = Part.of(state)
+        arities = part.array("arities", Spec(np.int32, (part.length("arities"),), 0))
+        n_columns = int(np.where(arities > 2, arities, 1).sum(dtype=np.int64))
+        scale = part.load(k.ScaleState, dict.fromkeys(k.ScaleState._fields, Spec(np.float64, (n_columns,))))
         self.__init__(sparse=self.sparse, memory=self.memory)  # type: ignore[misc]
-        self.grow(np.asarray(state["arities"], dtype=np.int32))
-        self.scale = load_tuple(k.ScaleState, state, "")
+        self.grow(arities)
+        self.scale = scale

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, tuple_arrays
 from stream_ml.experts import _neighbour_kernels as k
 from stream_ml.experts.design import DesignRows
+from stream_ml.states import LARGEST, Part, Spec
 from stream_ml.streams.batch import Batch
 
 __all__ = ["BLOCK_ROWS", "Nearest", "Neighbours"]
@@ -184,13 +185,56 @@ class Neighbours:
                 arrays[name] = np.concatenate(parts) if parts else arrays[name].reshape(-1)
         return arrays
 
-    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
-        """Take over a state that `state_dict` gave."""
-        self.state = load_tuple(k.NeighbourState, state, "") if state else None
+    def load_state_dict(self, state: Mapping[str, NDArray], n_columns: int, n_labels: int) -> None:
+        """Take over a state that `state_dict` gave, of rows of so many design columns and labels."""
+        part = Part.of(state)
+        self.state = (
+            None if not self.n_neighbours or "learned" not in part else self._checked(part, n_columns, n_labels)
+        )
         if self.state is not None and self.sparse:
             self.state = self.state._replace(**_postings(self.state))
-        columns = self._columns = len(self.state.frequency) if self.state is not None else 0
+        columns = self._columns = n_columns if self.state is not None else 0
         self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)
+
+    def _checked(self, part: Part, n_columns: int, n_labels: int) -> k.NeighbourState:
+        """The arrays, every pointer of which points to something."""
+        f4, i4, i8, u1 = np.float32, np.int32, np.int64, np.uint8
+        slots = part.length("norms")
+        most = -(-(self.window if self.sparse else max(MIN_WINDOW, self.window)) // k.SEGMENT) + 2
+        storages = slots // k.SEGMENT
+        part.check(
+            slots % k.SEGMENT == 0 and (storages == most if self.sparse else 3 <= storages <= most),
+            "norms",
+            "no window",
+        )
+        part.check(part["labels"].ndim == 2, "labels", "expected two axes")
+        width, held = max(1, part["labels"].shape[-1]), part.length("open_indices")
+        entries, s = part.length("post_rows"), storages if self.sparse else 0
+        lists = (entries,) if self.sparse else (0, 0)
+        state = part.load(
+            k.NeighbourState,
+            {
+                "learned": Spec(i8, (1,), 0, LARGEST),
+                "frequency": Spec(i8, (n_columns,), 0, LARGEST),
+                "norms": Spec(f4, (slots,)),
+                "sizes": Spec(i4, (slots,), 0, width if n_labels else 0),
+                "labels": Spec(i4, (slots, width), 0, max(0, n_labels - 1)),
+                "open_indptr": Spec(i8, (k.SEGMENT + 1,), 0),
+                "open_indices": Spec(i4, (held if self.sparse else 0,), 0, n_columns - 1),
+                "open_values": Spec(f4, (held,)),
+                "column_ptr": Spec(i4, (s, n_columns + 1 if self.sparse else 1), 0),
+                "post_rows": Spec(u1, lists, 0, k.SEGMENT - 1),
+                "post_values": Spec(f4, lists),
+                "tiles": Spec(f4, (0 if self.sparse else storages, 0 if self.sparse else n_columns, k.SEGMENT)),
+            },
+        )
+        if self.sparse:
+            place = int(state.learned[0]) % k.SEGMENT
+            part.pointers("open_indptr", state.open_indptr[: place + 1], held)
+            for pointers in state.column_ptr:
+                part.pointers("column_ptr", pointers, int(pointers[-1]))
+            part.check(int(state.column_ptr[:, -1].sum(dtype=i8)) == entries, "column_ptr", "lists that do not add up")
+        return state
 
 
 def _postings(state: k.NeighbourState) -> dict[str, NDArray]:
@@ -201,8 +245,6 @@ def _postings(state: k.NeighbourState) -> dict[str, NDArray]:
     for name in ("post_rows", "post_values"):
         flat, start = getattr(state, name), 0
         lists[name] = np.zeros((len(sizes), room), dtype=flat.dtype)
-        if len(flat) != sum(sizes):
-            raise ValueError("posting lists that do not add up")
         for storage, size in enumerate(sizes):
             lists[name][storage, :size] = flat[start : start + size]
             start += size

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, trimmed, tuple_arrays
+from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
 from stream_ml.experts import _kernels as k
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch
 
 __all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool"]
@@ -162,14 +163,37 @@ class ExpertPool:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave (arrays are copied)."""
-        self.design.load_state_dict({n[7:]: a for n, a in state.items() if n.startswith("design.")})
-        self.linear = [load_tuple(k.LinearState, state, f"linear.{i}.") for i in range(len(ADAPTIVE))]
-        self.prior = load_tuple(k.PriorState, state, "prior.")
-        self.bayes = load_tuple(k.BayesState, state, "naive_bayes.")
-        self.recency = load_tuple(k.RecencyState, state, "recency.")
-        self.neighbours.load_state_dict({n[11:]: a for n, a in state.items() if n.startswith("neighbours.")})
-        self.n_labels = int(state["n_labels"][0])
-        self._buffer = np.zeros(len(self.prior.counts), dtype=np.float32)
+        part = Part.of(state)
+        self.design.load_state_dict(part.part("design."))
+        self.n_labels = part.whole("n_labels", 0)
+        d, m = self.design.n_columns if self.n_labels else 0, -(-self.n_labels // k.LANES) * k.LANES
+        one, each = Spec(np.float64, (1,)), Spec(np.float64, (m,))
+        self.linear = [
+            part.part(f"linear.{i}.").load(k.LinearState, _linear_specs(d, m, adaptive))
+            for i, adaptive in enumerate(ADAPTIVE)
+        ]
+        self.prior = part.part("prior.").load(k.PriorState, {"counts": each, "weight": one})
+        self.bayes = part.part("naive_bayes.").load(k.BayesState, _bayes_specs(d, m))
+        recency = dict.fromkeys(("counts", "after", "both"), each) | {"weight": one, "last": Spec(np.bool_, (m,))}
+        self.recency = part.part("recency.").load(k.RecencyState, recency)
+        self.neighbours.load_state_dict(part.part("neighbours."), self.design.n_columns, self.n_labels)
+        self._buffer = np.zeros(m, dtype=np.float32)
+
+
+def _linear_specs(d: int, m: int, adaptive: bool) -> dict[str, Spec]:
+    """The arrays of a linear expert of `d` columns and `m` labels."""
+    shapes = {"weights": (d, m), "squares": (d if adaptive else 0, m), "bias": (m,), "label_squares": (m,)}
+    return {name: Spec(np.float32, shape, finite=False) for name, shape in shapes.items()}
+
+
+def _bayes_specs(d: int, m: int) -> dict[str, Spec]:
+    """The arrays of naive Bayes with `d` columns and `m` labels."""
+    f4, f8 = np.float32, np.float64
+    specs = dict.fromkeys(("column_count", "column_mean", "column_squares", "refresh_at"), Spec(f8, (d,)))
+    specs |= dict.fromkeys(("counts", "mean", "squares"), Spec(f8, (d, m)))
+    specs |= {"label_count": Spec(f8, (m,)), "label_mass": Spec(f8, (m,)), "totals": Spec(f8, (2,))}
+    specs |= dict.fromkeys(("centre", "scale"), Spec(f4, (d,), finite=False))
+    return specs | dict.fromkeys(("quadratic", "linear", "constant"), Spec(f4, (d, m), finite=False))
 
 
 def _grow_linear(old: k.LinearState | None, d: int, m: int, adaptive: bool) -> k.LinearState:
@@ -188,13 +212,8 @@ def _grow_linear(old: k.LinearState | None, d: int, m: int, adaptive: bool) -> k
 
 def _grow_bayes(old: k.BayesState | None, d: int, m: int) -> k.BayesState:
     """Naive Bayes with room for `d` columns and `m` labels, holding what `old` held."""
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("column_count", "column_mean", "column_squares"), (d,))
-    shapes |= dict.fromkeys(("counts", "mean", "squares", "quadratic", "linear", "constant"), (d, m))
-    shapes |= {"label_count": (m,), "label_mass": (m,), "totals": (2,)}
-    shapes |= dict.fromkeys(("refresh_at", "centre", "scale"), (d,))
     arrays: dict[str, Any] = {}
-    for name, shape in shapes.items():
-        dtype = np.float32 if name in {"centre", "scale", "quadratic", "linear", "constant"} else np.float64
+    for name, (dtype, shape, *_) in _bayes_specs(d, m).items():
         array = np.zeros((0,) * len(shape), dtype=dtype) if old is None else getattr(old, name)
         arrays[name] = grown(array, shape)
     return k.BayesState(**arrays)

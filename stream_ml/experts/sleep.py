@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.states import LARGEST, Part, Spec
+
 __all__ = ["SleepSchedule"]
 
 REVIEW = 1000
@@ -72,4 +74,6 @@ class SleepSchedule:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self.since, self.woken = np.array(state["since"]), np.array(state["woken"])
+        part, n = Part.of(state), len(self.may_sleep)
+        self.since = part.array("since", Spec(np.int64, (n,), AWAKE, LARGEST))
+        self.woken = part.array("woken", Spec(np.int64, (n,), 0, LARGEST))

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, load_tuple, tuple_arrays
+from stream_ml.arrays import capacity, grown, tuple_arrays
 from stream_ml.experts import _stack_kernels as k
+from stream_ml.states import LARGEST, Part, Spec
 
 __all__ = ["Stacking"]
 
@@ -120,6 +121,14 @@ class Stacking:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self.state = load_tuple(k.StackState, state, "")
-        self.n_labels = int(state["n_labels"][0])
+        part, n, f8 = Part.of(state), len(self.state.shared), np.float64
+        n_labels = part.whole("n_labels", 0)
+        specs = {"shared": Spec(f8, (n,)), "information": Spec(f8, (n, n)), "gradient": Spec(f8, (n,))}
+        specs |= {"own": Spec(f8, (n, n_labels)), "own_squares": Spec(f8, (n, n_labels), 0)}
+        self.state = part.load(k.StackState, specs | {"learned": Spec(np.int64, (1,), 0, LARGEST)})
+        self.n_labels = n_labels
+        try:
+            np.linalg.cholesky(self.state.information)  # reads the lower triangle, as the kernels do
+        except np.linalg.LinAlgError:
+            part.fail("information", "no curvature: not positive definite")
         self._inputs, self._errors = np.zeros(self.state.own.shape), np.zeros(self.state.own.shape[1])

@@ -19,8 +19,9 @@ from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
-from stream_ml.ihomer.state import check_schema, check_settings, from_json_array, json_array
+from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
+from stream_ml.states import FLAWS, Part, Spec, shown, told
 from stream_ml.storage import read_artefact, write_artefact
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
@@ -417,7 +418,7 @@ class IHomerClassifier:
         """
         artefact = read_artefact(Path(path))
         if artefact.facts.get("kind") != MODEL:
-            raise ArtefactError(f"{path}: holds a {artefact.facts.get('kind')!r}, not a model")
+            raise ArtefactError(f"{path}: holds a {shown(artefact.facts.get('kind'))}, not a model")
         return cls.from_saved(artefact.arrays, artefact.facts, source=str(path))
 
     @classmethod
@@ -441,8 +442,8 @@ class IHomerClassifier:
             if schema is None:
                 schema = Schema() if facts["schema"] is None else Schema.from_dict(facts["schema"])
             model.load_state_dict(schema, arrays)
-        except (ConfigError, DataError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise ArtefactError(f"{source}: its parts do not fit together: {error}") from error
+        except (ConfigError, DataError, *FLAWS) as error:
+            raise ArtefactError(f"{source}: its parts do not fit together: {told(error)}") from error
         return model
 
     def state_dict(self) -> dict[str, NDArray]:
@@ -469,18 +470,25 @@ class IHomerClassifier:
         ConfigError
             The state is of a model of other settings, or of a stream that is not of this schema.
         """
-        check_settings(from_json_array(state["settings"]), self.settings.model_dump(mode="json"))
+        whole = Part.of(state)
+        check_settings(whole.plain("settings"), self.settings.model_dump(mode="json"))
+        n_learned, events = whole.whole("n_learned", 0), map(Event.from_dict, whole.plain("events"))
+        self._events = deque(events, maxlen=EVENTS_KEPT)
         self._schema = None
-        if "arities" in state:
-            check_schema(schema, bool(state["sparse"][0]), state["arities"], int(state["pool.n_labels"][0]))
+        if "arities" in whole:
+            arities = whole.array("arities", Spec(np.int32, (whole.length("arities"),), 0))
+            sparse = bool(whole.array("sparse", Spec(np.bool_, (1,)))[0])
+            check_schema(schema, sparse, arities, whole.whole("pool.n_labels", 0))
             self._start(schema)
-            for name, part in self._parts():
-                part.load_state_dict(
-                    {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(f"{name}.")}
-                )
-            self._arities = np.array(state["arities"], dtype=np.int32)
-        self.n_learned = int(state["n_learned"][0])
-        self._events = deque((Event(**event) for event in from_json_array(state["events"])), maxlen=EVENTS_KEPT)
+            try:
+                for name, part in self._parts():
+                    part.load_state_dict(whole.part(f"{name}."))
+                check_parts(whole, arities, dict(self._parts()))
+            except BaseException:
+                self._schema = None
+                raise
+            self._arities = arities
+        self.n_learned = n_learned
 
     def _parts(self) -> list[tuple[str, Any]]:
         """The stateful parts by name."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from stream_ml.states import StateError, whole
 
 __all__ = ["EVENT_KINDS", "Event"]
 
@@ -59,9 +62,25 @@ class Event:
     changed: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form.
+        """A JSON-ready form, which shares what it holds.
 
         >>> Event("drift", 1200, "global", reason={"mean": 0.4}).to_dict()["reason"]
         {'mean': 0.4}
         """
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Event:
+        """The event that `to_dict` described.
+
+        Raises
+        ------
+        StateError
+            It is none.
+        """
+        event = cls(**data)
+        kinds = {"kind": str, "scope": str, "where": str, "reason": dict, "changed": dict}
+        if event.kind not in EVENT_KINDS or any(type(getattr(event, n)) is not kind for n, kind in kinds.items()):
+            raise StateError("events: no event of a model")
+        whole(event.instance)
+        return event

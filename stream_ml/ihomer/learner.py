@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch
 from stream_ml.trees import MultiLabelHoeffdingTree
 
@@ -126,12 +127,21 @@ class ClusterLearner:
 
     @classmethod
     def from_state(
-        cls, state: Mapping[str, NDArray], arities: NDArray[np.int32], sparse: bool, settings: IHomerParameters
+        cls,
+        state: Mapping[str, NDArray],
+        arities: NDArray[np.int32],
+        n_labels: int,
+        sparse: bool,
+        settings: IHomerParameters,
     ) -> ClusterLearner:
-        """The learner that `state_dict` described."""
-        labels = np.array(state["labels"], dtype=np.int32)
-        tree = _tree(arities, len(labels), sparse, settings)
-        tree.load_state_dict({name[5:]: a for name, a in state.items() if name.startswith("tree.")})
+        """The learner that `state_dict` described, of a stream of `n_labels` labels."""
+        part = Part.of(state)
+        labels = part.array("labels", Spec(np.int32, (part.length("labels"),), 0, n_labels - 1))
+        part.check(len(np.unique(labels)) == len(labels), "labels", "a label twice")
+        tree = _tree(np.zeros(0, dtype=np.int32), 1, sparse, settings)
+        tree.load_state_dict(part.part("tree."))
+        part.check(tree.n_labels == len(labels), "labels", f"the tree knows {tree.n_labels}")
+        part.check(np.array_equal(tree.arities, arities), "tree.table.arities", "not those of the stream")
         return cls(labels, tree)
 
 

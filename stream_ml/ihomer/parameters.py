@@ -80,7 +80,9 @@ class ExpertParameters(_Section):
     """Root experts and their stacking (`stream_ml.experts`)."""
 
     prior_fading: float = Field(0.999, gt=0, le=1, description="Fading factor of label frequencies, per instance.")
-    window: int = Field(2048, ge=1, description="Recent instances among which nearest neighbours are looked for.")
+    window: int = Field(
+        2048, ge=1, le=2**20, description="Recent instances among which nearest neighbours are looked for."
+    )
     neighbours: int = Field(20, ge=0, le=1024, description="Nearest neighbours that vote; 0: none are looked for.")
     sleep: bool = Field(True, description="Whether experts that add nothing sleep, to be tried again on a schedule.")
     stacking_decay: float = Field(

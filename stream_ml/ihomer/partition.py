@@ -13,6 +13,7 @@ from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.learner import ClusterLearner
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.labels import Change, LabelClusters
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import PREDICT, Batch
 
 __all__ = ["Partition"]
@@ -21,7 +22,8 @@ __all__ = ["Partition"]
 class Partition:
     """The label clusters and one learner for each, kept in step.
 
-    `learners` maps a cluster's id to its learner, in the order of the clusters' slots.
+    `learners` maps a cluster's id to its learner, in the order of the clusters' slots; `arities` are those of
+    the features that they know.
     """
 
     def __init__(self, settings: IHomerParameters, *, sparse: bool) -> None:
@@ -31,7 +33,7 @@ class Partition:
         self.learners: dict[int, ClusterLearner] = {}
         self.slot_of = np.zeros(0, dtype=np.int64)
         self.position_of = np.zeros(0, dtype=np.int64)
-        self._arities = np.zeros(0, dtype=np.int32)
+        self.arities = np.zeros(0, dtype=np.int32)
 
     @property
     def n_labels(self) -> int:
@@ -87,8 +89,8 @@ class Partition:
 
     def grow_features(self, arities: NDArray[np.int32]) -> None:
         """Make room for new features in every tree."""
-        if len(arities) > len(self._arities):
-            self._arities = arities
+        if len(arities) > len(self.arities):
+            self.arities = arities
             for learner in self.learners.values():
                 learner.grow_features(arities)
 
@@ -167,7 +169,7 @@ class Partition:
         """
         shared = [(len(np.intersect1d(x.labels, labels)), x.weight, -i) for i, x in enumerate(before)]
         if not shared or max(shared)[0] == 0:
-            return ClusterLearner.fresh(labels, self._arities, self.sparse, self.settings)
+            return ClusterLearner.fresh(labels, self.arities, self.sparse, self.settings)
         best = before[-max(shared)[2]]
         learner = best.restricted(labels)
         for other in before:
@@ -188,21 +190,29 @@ class Partition:
         """Arrays by name."""
         state: dict[str, Any] = {f"clusters.{name}": a for name, a in self.clusters.state_dict().items()}
         state["ids"] = np.array(self.ids, dtype=np.int64)
-        state["arities"] = self._arities
+        state["arities"] = self.arities
         for cluster, learner in self.learners.items():
             state |= {f"learner.{cluster}.{name}": a for name, a in learner.state_dict().items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._arities = np.array(state["arities"], dtype=np.int32)
-        self.clusters.load_state_dict({n[9:]: a for n, a in state.items() if n.startswith("clusters.")})
+        part = Part.of(state)
+        self.arities = part.array("arities", Spec(np.int32, (part.length("arities"),), 0))
+        self.clusters.load_state_dict(part.part("clusters."))
+        partition, n_labels = self.clusters.partition, self.clusters.n_labels
+        ids = part.array("ids", Spec(np.int64, (len(partition),), 0)).tolist()
+        part.check(ids == list(partition), "ids", "not those of the clusters")
         self.learners = {}
-        for cluster in state["ids"].tolist():
-            prefix = f"learner.{cluster}."
-            part = {n[len(prefix) :]: a for n, a in state.items() if n.startswith(prefix)}
-            self.learners[cluster] = ClusterLearner.from_state(part, self._arities, self.sparse, self.settings)
+        for cluster in ids:
+            learner = ClusterLearner.from_state(
+                part.part(f"learner.{cluster}."), self.arities, n_labels, self.sparse, self.settings
+            )
+            own = np.isin(learner.labels, partition[cluster])
+            part.check(own.all(), f"learner.{cluster}.labels", "a label of another cluster")
+            self.learners[cluster] = learner
         self._index()
+        self._share_memory()
 
 
 def _event(change: Change, instance: int) -> Event:

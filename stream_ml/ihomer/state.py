@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import ConfigError
+from stream_ml.ihomer.watch import DEPENDENCE, LOSS
+from stream_ml.states import Part
 from stream_ml.streams.schema import Schema
 
-__all__ = ["check_schema", "check_settings", "from_json_array", "json_array"]
+__all__ = ["check_parts", "check_schema", "check_settings", "json_array"]
 
 DECIDED_ONLY = {"decisions.objective", "decisions.alternatives"}
 
@@ -32,20 +34,31 @@ def check_schema(schema: Schema, sparse: bool, arities: NDArray[np.int32], n_lab
     found = schema.arities()
     if schema.sparse != sparse:
         raise ConfigError(f"the state is of a {'sparse' if sparse else 'dense'} schema, this one is not")
-    if len(found) < len(arities) or not np.array_equal(found[: len(arities)] > 2, arities > 2):
+    mine = found[: len(arities)]  # values may have come since
+    if len(mine) < len(arities) or ((mine > 0) != (arities > 0)).any() or (mine < arities).any():
         raise ConfigError(f"the state knows {len(arities)} features, and this schema's {len(found)} are not the same")
     if schema.n_labels < n_labels:
         raise ConfigError(f"the state knows {n_labels} labels, this schema has {schema.n_labels}")
 
 
+def check_parts(whole: Part, arities: NDArray[np.int32], parts: Mapping[str, Any]) -> None:
+    """Fail where parts that are good by themselves are not those of one model of these features."""
+    pool, partition, joint = parts["pool"], parts["partition"], parts["joint"]
+    for name in ("pool", "stacking", "joint", "deciders"):
+        whole.check(parts[name].n_labels == partition.n_labels, f"{name}.n_labels", f"expected {partition.n_labels}")
+    known, columns = partition.arities, pool.design.arities
+    whole.check(not len(known) or np.array_equal(known, arities), "partition.arities", "not those of the model")
+    same = len(columns) == len(known) and ((columns > 0) == (known > 0)).all() and (columns <= known).all()
+    whole.check(same, "pool.design.arities", "other features")
+    followed = joint.n_clusters == partition.n_slots and np.array_equal(joint.slot_of, partition.slot_of)
+    whole.check(followed or not joint.enabled, "joint.slot_of", "other clusters")
+    watched = set(parts["watch"].detector_of)
+    whole.check(watched == {LOSS, DEPENDENCE, *partition.ids}, "watch.detectors", "other clusters")
+
+
 def json_array(value: Any) -> NDArray[np.uint8]:
     """Plain values as bytes of JSON in an array."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8).copy()
-
-
-def from_json_array(array: NDArray[np.uint8]) -> Any:
-    """The plain values of `json_array`."""
-    return json.loads(np.asarray(array).tobytes())
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import tuple_arrays
-from stream_ml.drift import AdwinBank, adwin_reset, grow_bank, new_bank
+from stream_ml.drift import AdwinBank, adwin_reset, checked_bank, grow_bank, new_bank
 from stream_ml.ihomer._kernels import watch_losses
 from stream_ml.ihomer.parameters import DriftParameters
+from stream_ml.states import LARGEST, Part, Spec
 from stream_ml.streams.batch import LEARN
 
 __all__ = ["DEPENDENCE", "LOSS", "Found", "LossWatch"]
@@ -111,8 +112,14 @@ class LossWatch:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        for bank in ("drift", "warning"):
-            arrays = (np.array(state[f"{bank}.{name}"]) for name in AdwinBank._fields)
-            setattr(self, f"{bank}_bank", AdwinBank(*arrays))
-        self.detector_of = {int(c): int(d) for c, d in state["detectors"]}
-        self.pending = [Found(int(i), int(w), bool(d), m, n) for i, w, d, m, n in state["pending"].tolist()]
+        part, rows = Part.of(state), self.drift_bank.totals.shape[1:]
+        n = part.length("drift.sizes")
+        self.drift_bank = checked_bank(part.part("drift."), n, *rows)
+        self.warning_bank = checked_bank(part.part("warning."), n, *rows)
+        pairs = part.array("detectors", Spec(np.int64, (part.length("detectors"), 2), DEPENDENCE, LARGEST))
+        self.detector_of = dict(pairs.tolist())
+        used = set(self.detector_of.values())
+        good = len(used) == len(self.detector_of) == len(pairs) and min(used, default=0) >= 0
+        part.check(good and max(used, default=0) < n, "detectors", "a detector twice, or one that is not there")
+        found = part.array("pending", Spec(np.float64, (part.length("pending"), 5), -LARGEST, LARGEST))
+        self.pending = [Found(int(i), int(w), bool(d), m, n) for i, w, d, m, n in found.tolist()]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from stream_ml.states import StateError, whole
+
 __all__ = ["Change"]
+
+KINDS = ("split", "merge", "move", "join")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,17 @@ class Change:
     reason: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description; `from_dict` reads it back."""
-        return asdict(self)
+        """A JSON-ready description, which shares what it holds; `from_dict` reads it back."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Change:
         """The change that `to_dict` described; cluster ids may have become strings on the way."""
-        sides = {side: {int(c): labels for c, labels in data[side].items()} for side in ("before", "after")}
-        return cls(data["kind"], data["instance"], sides["before"], sides["after"], data["reason"])
+        before, after = (
+            {int(cluster): [whole(label) for label in labels] for cluster, labels in data[side].items()}
+            for side in ("before", "after")
+        )
+        kind, reason = data["kind"], dict(data["reason"])
+        if kind not in KINDS:
+            raise StateError(f"no change of clusters is called {kind!r}")
+        return cls(kind, whole(data["instance"]), before, after, reason)

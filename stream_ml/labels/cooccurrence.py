@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown
-from stream_ml.labels._kernels import MAX_WEIGHT, count_rows, find_pair, insert_pairs
+from stream_ml.labels._kernels import MAX_WEIGHT, MULTIPLIER, count_rows, find_pair, insert_pairs
+from stream_ml.states import LARGEST, Part, Spec
 
 __all__ = ["Cooccurrence"]
 
 MIN_TABLE = 1024
 MAX_ROW_LABELS = 256
 MAX_SIZES = 64
+MOST_COUNTED = 1e100
 
 
 class Cooccurrence:
@@ -153,6 +155,29 @@ class Cooccurrence:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        arrays = (np.array(state[name]) for name in ("keys", "counts", "singles", "sizes", "tally"))
-        self._keys, self._counts, self._singles, self._sizes, self._tally = arrays
-        self.n_labels = len(self._singles)
+        part, f8 = Part.of(state), np.float64
+        room, n = part.length("keys"), part.length("singles")
+        part.check(room >= MIN_TABLE and room & (room - 1) == 0, "keys", "no hash table")
+        keys = part.array("keys", Spec(np.int64, (room,), -1))
+        used = np.flatnonzero(keys >= 0)
+        low, high = keys[used] >> 32, keys[used] & 0xFFFFFFFF
+        part.check(((low < high) & (high < n)).all(), "keys", "no pairs of labels")
+        part.check(2 * len(used) <= room and _is_sound(keys), "keys", "pairs that cannot be found, or too many")
+        tally = part.array("tally", Spec(f8, (2,), 0, LARGEST))
+        part.check(tally[0] > 0 and tally[1] == len(used), "tally", "not the number of pairs")
+        counted = Spec(f8, (n,), 0, MOST_COUNTED)
+        self._singles, self._keys, self._tally = part.array("singles", counted), keys, tally
+        self._counts = part.array("counts", counted._replace(shape=(room,)))
+        self._sizes = part.array("sizes", counted._replace(shape=(MAX_SIZES,)))
+        self.n_labels = n
+
+
+def _is_sound(keys: NDArray[np.int64]) -> bool:
+    """Whether each key of the table is there once, and is found: no free place on the way from where it belongs."""
+    (free,) = np.nonzero(keys < 0)
+    (places,) = np.nonzero(keys >= 0)
+    mask = len(keys) - 1
+    homes = ((keys[places] * MULTIPLIER) >> 20) & mask
+    before = free[np.searchsorted(free, places) - 1]  # the last free place before it, around the end if need be
+    found = ((places - homes) & mask) < ((places - before) & mask)
+    return len(np.unique(keys[places])) == len(places) and bool(found.all())

@@ -16,9 +16,13 @@ from stream_ml.labels.cooccurrence import MAX_ROW_LABELS, Cooccurrence
 from stream_ml.labels.cut import Rules, cut_all, cut_cluster, group_labels
 from stream_ml.labels.graph import Graph
 from stream_ml.labels.tree import ClusterTree
+from stream_ml.states import LARGEST, Part, Spec
 
 __all__ = ["LabelClusters"]
 
+HISTORY = 64
+"""Changes that are kept."""
+MOST_IDS = 1 << 30
 MERGE_GAIN = 0.4
 """For one of two clusters that merge, this share of its similarity must be with the other: far above what a split may
 lose, so they do not alternate."""
@@ -111,7 +115,7 @@ class LabelClusters:
         self.statistics = Cooccurrence(fading=fading)
         self.cluster_of = np.zeros(0, dtype=np.int32)
         self.tree = ClusterTree()
-        self.history: deque[Change] = deque(maxlen=64)
+        self.history: deque[Change] = deque(maxlen=HISTORY)
         self._next_id = 0
         self._regroup_at = 0
         self._test_at: dict[int, int] = {}
@@ -372,13 +376,19 @@ class LabelClusters:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self.statistics.load_state_dict({n[11:]: a for n, a in state.items() if n.startswith("statistics.")})
-        self.tree.load_state_dict({n[5:]: a for n, a in state.items() if n.startswith("tree.")})
-        self.cluster_of = np.array(state["cluster_of"], dtype=np.int32)
-        self._next_id, self._regroup_at = state["next_id"].tolist()
-        self._test_at = dict(state["test_at"].tolist())
-        changes = orjson.loads(state["history"].tobytes())
-        self.history = deque(map(Change.from_dict, changes), maxlen=self.history.maxlen)
+        part = Part.of(state)
+        self.statistics.load_state_dict(part.part("statistics."))
+        next_id, regroup_at = part.array("next_id", Spec(np.int64, (2,), 0, LARGEST)).tolist()
+        part.check(next_id <= MOST_IDS, "next_id", "more clusters than there can have been")
+        self._next_id, self._regroup_at = next_id, regroup_at
+        self.cluster_of = part.array("cluster_of", Spec(np.int32, (self.statistics.n_labels,), 0, next_id - 1))
+        self.tree.load_state_dict(part.part("tree."))
+        part.check(sorted(self.tree.clusters()) == np.unique(self.cluster_of).tolist(), "tree.inner", "other clusters")
+        tests = part.array("test_at", Spec(np.int64, (part.length("test_at"), 2), 0, LARGEST))
+        self._test_at = dict(tests.tolist())
+        changes = part.plain("history")
+        part.check(isinstance(changes, list) and len(changes) <= HISTORY, "history", "no list of changes")
+        self.history = deque(map(Change.from_dict, changes), maxlen=HISTORY)
 
 
 def _inside(graph: Graph, weight: NDArray[np.float64], slot_of: NDArray[np.int64]) -> float:

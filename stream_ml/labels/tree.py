@@ -8,8 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.states import LARGEST, Part, Spec
+
 __all__ = ["ClusterTree"]
 
+MOST_DEEP = 100
+"""Nodes on a path: beyond what any number of clusters needs."""
 LEAN = 1.5
 """A subtree is at most `log(size) / log(LEAN)` deep: its heavier side holds at most two thirds of it, about."""
 
@@ -167,8 +171,20 @@ class ClusterTree:
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
-        self._parent, self._children = {}, {}
-        for node, first, second in state["inner"].tolist():
-            self._hang(node, [first, second])
-        self._root = int(state["root"][0]) if len(state["root"]) else None
-        self._next_inner = int(state["next_inner"][0])
+        part = Part.of(state)
+        next_inner, n, some = part.whole("next_inner", 0), part.length("inner"), part.length("root")
+        rows = part.array("inner", Spec(np.int64, (n, 3), -next_inner, LARGEST)).tolist()
+        root = part.array("root", Spec(np.int64, (min(1, some),), -next_inner, LARGEST)).tolist()
+        below = {node: pair for node, *pair in rows}
+        seen, todo = set(), [(node, 0) for node in root]
+        while todo:  # every node below the root once, and nothing else
+            node, depth = todo.pop()
+            seen.add(node)
+            part.check((node >= 0) != (node in below) and depth <= MOST_DEEP, "inner", "no tree")
+            todo += [(child, depth + 1) for child in below.get(node, ())]
+            part.check(len(seen) + len(todo) <= 2 * n + 1, "inner", "a node twice")
+        part.check(len(seen) == (2 * n + 1 if root else 0) and len(below) == n, "inner", "no tree")
+        self._parent, self._children, self._root = {}, {}, root[0] if root else None
+        for node, pair in below.items():
+            self._hang(node, pair)
+        self._next_inner = next_inner

@@ -6,7 +6,9 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import ArtefactError
+from stream_ml.serving._kernels import copy_rows
+from stream_ml.states import shown
 from stream_ml.storage import Artefact, read_artefact, write_artefact
 
 __all__ = ["CheckpointFolder", "Copies", "Writer", "Written"]
@@ -23,6 +27,13 @@ NAME = re.compile(r"checkpoint-(\d{6,})-(\d{9,})\.safetensors")
 KIND = "checkpoint"
 SPARE = 1.25
 """Room for the copy of the state beyond what it takes now, so that it can grow for a while."""
+ALIGNED = 64
+_Piece = tuple[Callable[[NDArray[Any], NDArray[Any]], None], NDArray[Any], NDArray[Any]]
+"""What copies, to where, and what."""
+SMALL = 1 << 14
+"""Bytes up to which an array is copied apart."""
+PIECE = 1 << 24
+"""Bytes that a thread copies at a time: memory has more bandwidth than one core can use."""
 
 
 class CheckpointFolder:
@@ -68,7 +79,7 @@ class CheckpointFolder:
         """One checkpoint."""
         artefact = read_artefact(path)
         if artefact.facts.get("kind") != KIND:
-            raise ArtefactError(f"{path}: holds a {artefact.facts.get('kind')!r}, not a checkpoint")
+            raise ArtefactError(f"{path}: holds a {shown(artefact.facts.get('kind'))}, not a checkpoint")
         return artefact
 
     def write(self, epoch: int, number: int, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> int:
@@ -102,9 +113,13 @@ class Copies:
 
     def __init__(self) -> None:
         self._block = np.zeros(0, dtype=np.uint8)
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="copy")
 
     def make_room(self, size: int) -> None:
         """Have room for a state of so many bytes, touched, so that copying meets no page fault. Takes its time."""
+        bytes_ = np.zeros((2, 3), dtype=np.uint8)
+        for some in (bytes_, bytes_[:, :2]):  # the kernel is there when it is needed
+            copy_rows(some.copy(), some)
         if size > len(self._block):
             block = np.empty(int(size * SPARE), dtype=np.uint8)
             block.fill(0)
@@ -116,22 +131,55 @@ class Copies:
 
     def copy(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The arrays as they are now; good until the next copy."""
-        copies, at = {}, 0
+        copies: dict[str, NDArray[Any]] = {}
+        small: list[str] = []
+        large: deque[_Piece] = deque()
+        at = 0
         for name, array in arrays.items():
-            part = self._block[at : at + array.nbytes].view(array.dtype).reshape(array.shape)
-            np.copyto(part, array)
-            copies[name] = part
-            at += _padded(array.nbytes)
+            size = array.nbytes
+            if size <= SMALL:
+                small.append(name)
+                continue
+            copies[name] = part = self._block[at : at + size].view(array.dtype).reshape(array.shape)
+            at += size + -size % ALIGNED
+            large.extend(_pieces(part, array))
+        helper = self._helper.submit(_copy_from, large) if at > PIECE else None
+        _copy_from(large)
+        for name in small:  # there are thousands of these: room of their own is quicker than a place in the block
+            copies[name] = arrays[name].copy()
+        if helper is not None:
+            helper.result()
         return copies
 
     @staticmethod
     def size(arrays: Mapping[str, NDArray[Any]]) -> int:
         """Bytes that a state takes."""
-        return sum(_padded(array.nbytes) for array in arrays.values())
+        return sum(size + -size % ALIGNED for size in (array.nbytes for array in arrays.values()))
 
 
-def _padded(size: int) -> int:
-    return -(-size // 64) * 64
+def _pieces(to: NDArray[Any], source: NDArray[Any]) -> Iterator[_Piece]:
+    """What a copy consists of, in pieces of rows of bytes where that can be."""
+    if not source.flags.writeable or source.strides[-1] != source.itemsize:
+        yield np.copyto, to, source
+    elif source.flags.c_contiguous:
+        one, two = to.reshape(-1).view(np.uint8), source.reshape(-1).view(np.uint8)
+        for start in range(0, len(two), PIECE):
+            yield copy_rows, one[None, start : start + PIECE], two[None, start : start + PIECE]
+    elif source.ndim == 2:
+        one, two = to.view(np.uint8), source.view(np.uint8)
+        rows = max(1, PIECE // (two.size // len(two)))
+        for start in range(0, len(two), rows):
+            yield copy_rows, one[start : start + rows], two[start : start + rows]
+    else:
+        yield np.copyto, to, source
+
+
+def _copy_from(pieces: deque[_Piece]) -> None:
+    """Copy pieces until there are none left; two threads share them."""
+    with contextlib.suppress(IndexError):
+        while True:
+            copy, to, source = pieces.popleft()
+            copy(to, source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from stream_ml.ihomer.events import Event
 from stream_ml.serving.outputs import output_values
 from stream_ml.serving.records import DeadLetter, Output, Record, place_of
 from stream_ml.serving.waiting import EarlyLabels, Waiting, WaitingInstances, Watermark
+from stream_ml.states import FLAWS, Part, told
+from stream_ml.states import whole as whole_number
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.json_lines import JsonRow, JsonRows, parse_record
 from stream_ml.streams.schema import Schema
@@ -312,24 +314,29 @@ class Engine:
             They do not fit together.
         """
 
-        def part(prefix: str) -> dict[str, NDArray[Any]]:
-            return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
-
+        whole = Part(arrays)
         try:
             schema = None if facts["schema"] is None else Schema.from_dict(facts["schema"])
-            model = IHomerClassifier.from_saved(part("model."), facts, source=source, schema=schema)
-            engine = cls(model, schema, closed=bool(facts["closed"]), options=options)
+            size = (0, 0) if schema is None else (schema.n_features, schema.n_labels)
+            model = IHomerClassifier.from_saved(whole.part("model."), facts, source=source, schema=schema)
+            engine = cls(model, schema, closed=facts["closed"] is True, options=options)
             if engine.rows is not None:
-                engine.rows.texts = {str(name): [int(i) for i in at] for name, at in facts["texts"].items()}
-            engine.overall.load_state_dict(part("overall."))
-            engine.recent.load_state_dict(part("recent."))
-            engine.waiting.load(part("waiting."))
+                engine.rows.texts = _texts(facts["texts"], size[0])
+            for name, metrics in (("overall", engine.overall), ("recent", engine.recent)):
+                metrics.load_state_dict(whole.part(f"{name}."))
+                whole.check(metrics.n_labels <= size[1], f"{name}.counts", f"the schema has {size[1]} labels")
+            engine.waiting.load(whole.part("waiting."), *size)
             engine.early.load(facts["early"])
             engine.watermark.take(facts["watermark"])
-            engine.counts |= {name: int(facts["counts"][name]) for name in COUNTED}
-        except (DataError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise ArtefactError(f"{source}: its parts do not fit together: {error}") from error
+            engine.counts |= {name: whole_number(facts["counts"][name]) for name in COUNTED}
+        except (DataError, *FLAWS) as error:
+            raise ArtefactError(f"{source}: its parts do not fit together: {told(error)}") from error
         return engine
+
+
+def _texts(facts: Mapping[str, Any], n_features: int) -> dict[str, list[int]]:
+    """The features made of texts, by the name they came under."""
+    return {name: [whole_number(at, 0, n_features - 1) for at in places] for name, places in facts.items()}
 
 
 def _checked_labels(message: dict[str, Any], place: str, schema: Schema | None) -> tuple[str, list[str]]:

@@ -24,6 +24,7 @@ from stream_ml.serving.records import Record
 from stream_ml.serving.settings import ServiceConfig
 from stream_ml.serving.stop import StopFlag
 from stream_ml.serving.telemetry import Telemetry
+from stream_ml.states import FLAWS, told, whole
 from stream_ml.streams.schema import Schema
 
 __all__ = ["Service", "engine_for", "restored"]
@@ -92,9 +93,9 @@ def restored(
     path, artefact = found
     engine = Engine.restored(artefact.arrays, artefact.facts, _options(config), source=str(path))
     try:
-        positions = {(str(t), int(p)): int(offset) for t, p, offset in artefact.facts["positions"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"{path}: damaged: {error}") from error
+        positions = {(str(t), whole(p)): whole(offset) for t, p, offset in artefact.facts["positions"]}
+    except FLAWS as error:
+        raise ArtefactError(f"{path}: damaged: positions: {told(error)}") from error
     number = max((folder.number(p) for p in folder.generations()), default=0)
     tell(f"state of {path.name}: {engine.model.n_learned} instances learned")
     return _Restored(engine, positions, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -11,9 +12,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from stream_ml.states import Part, Spec, StateError, whole
+
 __all__ = ["EarlyLabels", "Waiting", "WaitingInstances", "Watermark"]
 
 RECENT = 16
+LATEST = 2**63 - 1
+"""Of all times, in milliseconds."""
+PLACE = re.compile(r"[^/]+/\d{1,9}/\d{1,18}")
 
 
 class Watermark:
@@ -46,7 +52,9 @@ class Watermark:
 
     def take(self, facts: Mapping[str, Any]) -> None:
         """Take over a state that `facts` gave."""
-        self.now, self._recent = int(facts["now"]), [int(t) for t in facts["recent"]]
+        self.now, self._recent = whole(facts["now"], -1, LATEST), [whole(t, 0, LATEST) for t in facts["recent"]]
+        if len(self._recent) > RECENT:
+            raise StateError(f"watermark: expected {RECENT} times at most, found {len(self._recent)}")
 
 
 class Waiting(NamedTuple):
@@ -111,21 +119,28 @@ class WaitingInstances:
         entries = list(self._by_id.items())
         return lambda: _arrays(entries)
 
-    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a state that `snapshot` gave.
+    def load(self, arrays: Mapping[str, NDArray[Any]], n_features: int, n_labels: int) -> None:
+        """Take over a state that `snapshot` gave, of a stream of so many columns.
 
         Raises
         ------
-        ValueError, IndexError
+        ValueError, KeyError
             The arrays do not fit together.
         """
-        keys = orjson.loads(arrays["ids"].tobytes())
-        x = _parts(arrays["x_indptr"], len(keys), arrays["x_indices"], arrays["x_values"])
-        predicted = _parts(arrays["p_indptr"], len(keys), arrays["p_indices"])
-        since = arrays["since"].tolist()
+        part = Part.of(arrays)
+        keys = part.plain("ids")
+        good = isinstance(keys, list) and all(type(key) is str for key in keys) and len(set(keys)) == len(keys)
+        part.check(good, "ids", "expected names, each once")
+        n, nnz, chosen = len(keys), part.length("x_indices"), part.length("p_indices")
+        x_indices = part.array("x_indices", Spec(np.int32, (nnz,), 0, n_features - 1))
+        x_values = part.array("x_values", Spec(np.float32, (nnz,), finite=False))  # NaN: missing
+        part.check(not np.isinf(x_values).any(), "x_values", "an infinite value")
+        p_indices = part.array("p_indices", Spec(np.int32, (chosen,), 0, n_labels - 1))
+        since = part.array("since", Spec(np.int64, (n,), -1)).tolist()
+        x = _parts(part, "x_indptr", n, x_indices, x_values)
+        predicted = _parts(part, "p_indptr", n, p_indices)
         self._by_id = OrderedDict(
-            (str(key), Waiting(i.astype(np.int32), v.astype(np.float32), p.astype(np.int32), int(s)))
-            for key, (i, v), (p,), s in zip(keys, x, predicted, since, strict=True)
+            (key, Waiting(i, v, p, s)) for key, (i, v), (p,), s in zip(keys, x, predicted, since, strict=True)
         )
 
 
@@ -150,12 +165,16 @@ def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _parts(indptr: NDArray[np.int64], n: int, *columns: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """The rows of some CSR arrays."""
-    ends = indptr.tolist()
-    if len(ends) != n + 1 or ends[0] != 0 or any(len(c) != ends[-1] for c in columns) or (np.diff(indptr) < 0).any():
-        raise ValueError("rows of waiting instances that do not add up")
-    for start, stop in pairwise(ends):
+def _parts(part: Part, name: str, n: int, *columns: NDArray[Any]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """The rows of some CSR arrays, whose indices come first and rise within a row."""
+    indices = columns[0]
+    indptr = part.array(name, Spec(np.int64, (n + 1,), 0, len(indices)))
+    part.pointers(name, indptr, len(indices))
+    rises = np.ones(len(indices) + 1, dtype=np.bool_)
+    rises[1:-1] = np.diff(indices) > 0
+    rises[indptr] = True
+    part.check(rises.all(), name.replace("indptr", "indices"), "rows that are not sorted")
+    for start, stop in pairwise(indptr.tolist()):
         yield tuple(column[start:stop].copy() for column in columns)
 
 
@@ -203,4 +222,9 @@ class EarlyLabels:
 
     def load(self, facts: Sequence[Any]) -> None:
         """Take over a state that `facts` gave."""
-        self._by_id = OrderedDict((str(key), (labels, str(place), int(since))) for key, labels, place, since in facts)
+        self._by_id = OrderedDict()
+        for key, labels, place, since in facts:
+            good = all(type(text) is str for text in (key, place, *labels)) and type(labels) is list
+            if not (good and PLACE.fullmatch(place)) or key in self._by_id:
+                raise StateError("early: expected labels by id, and where they stood")
+            self._by_id[key] = (labels, place, whole(since, -1, LATEST))

@@ -14,16 +14,25 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from stream_ml.errors import ArtefactError
+from stream_ml.states import FLAWS, told
 
 __all__ = ["MIGRATIONS", "VERSION", "Artefact", "read_artefact", "write_artefact"]
 
 FORMAT = "stream-ml"
 VERSION = 1
 """Of the content, not of the container: raised whenever what is saved changes its meaning."""
-DTYPES = {"float64", "float32", "int64", "int32", "uint64", "uint8", "bool"}
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "int64": "I64",
+    "int32": "I32",
+    "uint64": "U64",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+"""What arrays may be, and how safetensors calls it."""
 HEADER = 8
 MAX_HEADER = 100_000_000
 """What safetensors allows; a larger claim is not even tried."""
@@ -53,6 +62,7 @@ def write_artefact(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mappin
     """Write a file and have it on the disk before it gets its name: there is the old one, or the whole new one.
 
     The container is safetensors: a JSON header, then the arrays' bytes. The header holds a checksum of everything.
+    Written from where the arrays are: the library's own writer takes room for the whole twice more.
 
     Returns
     -------
@@ -64,19 +74,20 @@ def write_artefact(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mappin
     OSError
         It cannot be written; nothing is left behind, and what had that name is as it was.
     """
-    kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))  # so that every array is aligned
+    kept = {name: np.asarray(arrays[name], order="C") for name in order}
     text = orjson.dumps(facts, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
     header = {"format": FORMAT, "version": str(VERSION), "facts": text, "checksum": _checksum(kept, text)}
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(kept, aside, metadata=header)
+        with aside.open("wb") as file:
+            file.write(_container(kept, header))
+            for array in kept.values():
+                file.write(_bytes(array))
         _flush(aside)
         size = aside.stat().st_size
         os.replace(aside, path)
         _flush(path.parent)
-    except SafetensorError as error:  # how the library tells of a full disk
-        _remove(aside)
-        raise OSError(str(error)) from error
     except BaseException:
         _remove(aside)
         raise
@@ -106,8 +117,8 @@ def read_artefact(path: Path) -> Artefact:
         raise ArtefactError(f"{path}: no such file") from None
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
-        raise ArtefactError(f"{path}: damaged or not a model: {error}") from None
+    except (SafetensorError, *FLAWS) as error:
+        raise ArtefactError(f"{path}: damaged or not a model: {told(error)}") from None
     version, text = header.get("version", ""), header.get("facts", "")
     if not version.isascii() or not version.isdigit() or len(version) > 6:
         raise ArtefactError(f"{path}: damaged: no version")
@@ -119,7 +130,7 @@ def read_artefact(path: Path) -> Artefact:
         raise ArtefactError(f"{path}: damaged: its checksum is wrong")
     try:
         facts = orjson.loads(text)
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         facts = None
     if not isinstance(facts, dict):
         raise ArtefactError(f"{path}: damaged: its facts are not an object")
@@ -137,9 +148,25 @@ def _checksum(arrays: Mapping[str, NDArray[Any]], facts: str) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\0{name}\0{array.dtype.name}\0{array.shape}\0".encode())
-        if array.size:
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        digest.update(_bytes(array))
     return digest.hexdigest()
+
+
+def _container(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """What stands before the arrays' bytes: the length of the header, and the header."""
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    at = 0
+    for name, array in arrays.items():
+        code, end = DTYPES[array.dtype.name], at + array.nbytes
+        entries[name] = {"dtype": code, "shape": array.shape, "data_offsets": [at, end]}
+        at = end
+    text = orjson.dumps(entries)
+    text += b" " * (-len(text) % HEADER)
+    return len(text).to_bytes(HEADER, "little") + text
+
+
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
 
 
 def _flush(path: Path) -> None:

@@ -124,7 +124,17 @@ class Schema:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Schema:
-        """The schema that `to_dict` described."""
+        """The schema that `to_dict` described.
+
+        Raises
+        ------
+        DataError
+            A name that is no text, `sparse` that is neither true nor false; two columns of the same name.
+        """
+        names = [data["name"], *data["labels"], *(n for n, _ in data["features"])]
+        names += [value for _, values in data["features"] for value in values or ()]
+        if type(data["sparse"]) is not bool or not all(type(name) is str for name in names):
+            raise DataError("not a schema", expected="names that are texts, and sparse true or false")
         features = [Feature(n, tuple(v) if v is not None else None) for n, v in data["features"]]
         return cls(features, data["labels"], sparse=data["sparse"], name=data["name"])
 

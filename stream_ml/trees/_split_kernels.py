@@ -85,7 +85,7 @@ def tabled_below(n, mean, sd, threshold):
     if sd <= 0.0:
         return n if threshold >= mean else 0.0
     z = (threshold - mean) / sd + Z_BOUND
-    if z <= 0.0:
+    if not z > 0.0:  # no number, too
         return 0.0
     if z >= 2.0 * Z_BOUND:
         return n

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from stream_ml.drift._kernels import AdwinBank, new_bank
 from stream_ml.errors import ConfigError
+from stream_ml.states import Part
 from stream_ml.streams.batch import LEARN
 from stream_ml.trees._allocation import bytes_per_slot, new_nodes, new_slots, new_space, new_table
 from stream_ml.trees._kernels import process_rows
@@ -30,13 +31,17 @@ from stream_ml.trees._layout import (
 from stream_ml.trees.introspection import TreeView
 from stream_ml.trees.parameters import TreeParameters
 from stream_ml.trees.restructuring import Restructuring
+from stream_ml.trees.saved import KEPT_OF_SPACE, SavedTree, agenda_room, saved_tree
 
 __all__ = ["MultiLabelHoeffdingTree"]
 
 FIRST_NODES = 8
+NODE_NAMES, SLOT_NAMES, BANK_NAMES = (
+    tuple(f"{part}.{name}" for name in kind._fields)
+    for part, kind in (("nodes", Nodes), ("slots", Slots), ("bank", AdwinBank))
+)
 DETECTOR_ROWS = 32
 """Rows of a detector's histogram: room for five windows of 2**31 losses."""
-KEPT_OF_SPACE = ("free_nodes", "free_slots", "counters", "faded")
 
 
 class MultiLabelHoeffdingTree(Restructuring, TreeView):
@@ -137,7 +142,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         return new_slots(capacity, n_labels, table, naive_bayes=p.naive_bayes, river=p.river)
 
     def _new_space(self, n_labels: int) -> Space:
-        return new_space(len(self._nodes.ints), len(self._slots.owner), n_labels, 4 * (self.parameters.max_depth + 4))
+        return new_space(len(self._nodes.ints), len(self._slots.owner), n_labels, agenda_room(self.parameters))
 
     def _fit_memory(self) -> None:
         """Translate the memory limit into slots; leaves past it stop observing, the least promising first."""
@@ -305,35 +310,45 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     # -- state
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Everything that `load_state_dict` needs to continue bit for bit, parameters apart; arrays are copies."""
+        """Everything that `load_state_dict` needs to continue bit for bit, parameters apart.
+
+        Arrays are the live ones: copy them to keep them.
+        """
         state: dict[str, NDArray[Any]] = {"missing_cells": np.array(self._missing_cells)}
-        groups: dict[str, Any] = {"nodes": self._nodes, "slots": self._slots, "bank": self._bank}
-        for prefix, group in groups.items():
-            state |= {f"{prefix}.{name}": array.copy() for name, array in group._asdict().items()}
-        state |= {f"space.{name}": getattr(self._space, name).copy() for name in KEPT_OF_SPACE}
-        state["table.arities"] = self._table.arities.copy()
-        state["events"] = np.frombuffer(json.dumps(self._events).encode(), dtype=np.uint8).copy()
+        for names, group in ((NODE_NAMES, self._nodes), (SLOT_NAMES, self._slots), (BANK_NAMES, self._bank)):
+            state.update(zip(names, group, strict=True))
+        state |= {f"space.{name}": getattr(self._space, name) for name in KEPT_OF_SPACE}
+        state["table.arities"] = self._table.arities
+        events = json.dumps(self._events).encode() if self._events else b"[]"
+        state["events"] = np.frombuffer(events, dtype=np.uint8)
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over a state that `state_dict` gave; the tree's parameters must be those it was made with."""
-        self._missing_cells = int(state["missing_cells"])
-        self._table = new_table(np.array(state["table.arities"]), sparse=self.sparse, missing_cells=self._missing_cells)
+        self._take(saved_tree(Part.of(state), self.parameters, sparse=self.sparse, detector_rows=DETECTOR_ROWS))
 
-        def group(kind: Any, prefix: str) -> Any:
-            return kind(**{name: np.array(state[f"{prefix}.{name}"]) for name in kind._fields})
-
-        self._nodes, self._slots = group(Nodes, "nodes"), group(Slots, "slots")
-        self._bank = group(AdwinBank, "bank")
-        space = self._new_space(self.n_labels)
-        self._space = space._replace(**{name: np.array(state[f"space.{name}"]) for name in KEPT_OF_SPACE})
-        self._events = json.loads(np.asarray(state["events"]).tobytes())
+    def _take(self, saved: SavedTree) -> None:
+        self._missing_cells, self._table, self._nodes, self._slots, self._space, self._bank, self._events = saved
 
     def copy(self) -> Self:
         """An independent tree in the same state."""
         twin = object.__new__(type(self))
         twin.parameters, twin.sparse, twin._fill = self.parameters, self.sparse, self._fill
-        twin.load_state_dict(self.state_dict())
+
+        def copied(group: Any) -> Any:
+            return type(group)(*(array.copy() for array in group))
+
+        twin._take(
+            SavedTree(
+                self._missing_cells,
+                copied(self._table),
+                copied(self._nodes),
+                copied(self._slots),
+                copied(self._space),
+                copied(self._bank),
+                [dict(event) for event in self._events],
+            )
+        )
         return twin
 
     # -- features

@@ -13,7 +13,7 @@ from reference import decisions as twin
 from stream_ml.decisions import OBJECTIVES, Deciders, JointPosterior
 from stream_ml.decisions._joint_kernels import LIKELY, MOST, JointRows, lowest_bit
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
-from stream_ml.decisions._threshold_kernels import thresholds_block
+from stream_ml.decisions._threshold_kernels import _bin_of, thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
 from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE, RARITY
 from stream_ml.experts import Nearest
@@ -332,3 +332,7 @@ def test_rows_of_more_labels_than_a_candidate_holds():
             assert set(range(64, 85)) <= set(chosen), name
             assert not set(range(85, 90)) & set(chosen), name
         assert indptr[1] <= 1
+
+
+def test_a_probability_that_is_no_number_is_in_no_bin():
+    assert _bin_of(np.nan, 0.1) == 0

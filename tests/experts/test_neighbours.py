@@ -55,7 +55,7 @@ def run(stream, sparse, window, k, cuts, n_columns, resume=False):
         if resume:
             state = {name: array.copy() for name, array in expert.state_dict().items()}
             expert = Neighbours(sparse=sparse, window=window, neighbours=k)
-            expert.load_state_dict(state)
+            expert.load_state_dict(state, n_columns, n_labels)
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 

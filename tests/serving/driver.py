@@ -18,6 +18,7 @@ import orjson
 import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from serving.nursery import Forked, Nursery
 
 from stream_ml.serving.checkpoints import CheckpointFolder
 from stream_ml.storage import Artefact
@@ -94,10 +95,21 @@ def small_instances(n: int, seed: int = 0) -> Iterable[dict[str, Any]]:
 
 
 class Running:
-    """A `stream-ml consume` process."""
+    """A `stream-ml consume` process, out of a nursery if there is one."""
 
-    def __init__(self, config: Path, *options: str, before: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *options: str,
+        before: Callable[[], None] | None = None,
+        nursery: Nursery | None = None,
+    ) -> None:
         self.log = config.with_suffix(f".{time.monotonic_ns()}.log")
+        self.process: subprocess.Popen[bytes] | Forked
+        if nursery is not None:
+            self.log.touch()
+            self.process = nursery.start(self.log, "consume", str(config), *options)
+            return
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stream_ml.cli", "consume", str(config), *options],

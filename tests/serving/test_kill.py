@@ -21,15 +21,16 @@ from serving.driver import (
     small_instances,
     write_config,
 )
+from serving.nursery import Nursery
 
 
-def live_and_die(config: Path, kills: int, seed: int) -> tuple[int, int]:
+def live_and_die(config: Path, kills: int, seed: int, nursery: Nursery | None = None) -> tuple[int, int]:
     """Run the service and kill it `kills` times; how many while it wrote a checkpoint, and how many lives read."""
     rng = random.Random(seed)
     state = Path(yaml.safe_load(config.read_text())["checkpoint"]["dir"])
     inside = lives = 0
     for life in range(kills):
-        service = Running(config)
+        service = Running(config, nursery=nursery)
         try:
             if rng.random() < 0.1:  # before it has begun
                 time.sleep(rng.uniform(0.0, 3.0))
@@ -55,12 +56,14 @@ def live_and_die(config: Path, kills: int, seed: int) -> tuple[int, int]:
     return inside, lives
 
 
-def killed_often(broker, folder: Path, instances: int, kills: int, *, seed: int, **sections) -> None:
+def killed_often(
+    broker, folder: Path, instances: int, kills: int, *, seed: int, nursery: Nursery | None = None, **sections
+) -> None:
     topics = make_topics(broker)
     send(broker, topics["instances"], small_instances(instances))
     often = {"checkpoint": {"dir": str(folder / "killed-state"), "every_seconds": 0.2, "lease_seconds": 2.0}}
     killed = write_config(folder, broker, topics, "killed", **{**often, **sections})
-    inside, lives = live_and_die(killed, kills, seed)
+    inside, lives = live_and_die(killed, kills, seed, nursery)
     assert inside >= kills // 10
     assert lives >= kills // 2
     outputs = by_key(read(broker, topics["predictions"], committed="delivery" in sections))
@@ -123,4 +126,9 @@ def test_transactions_publish_once(broker, tmp_path):
 
 @pytest.mark.soak
 def test_a_thousand_kills(broker, tmp_path):
-    killed_often(broker, tmp_path, 1_000_000, 1000, seed=4)
+    kills = int(os.environ.get("SOAK_KILLS", "1000"))
+    nursery = Nursery()
+    try:
+        killed_often(broker, tmp_path, 1000 * kills, kills, seed=4, nursery=nursery)
+    finally:
+        nursery.close()

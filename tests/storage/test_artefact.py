@@ -36,6 +36,14 @@ def test_the_future_is_the_same(saved):
     np.testing.assert_array_equal(mine.label_indices, theirs.label_indices)
 
 
+def test_trees_share_the_memory_as_before(saved):
+    path, model = saved
+    again = IHomerClassifier.load(path)
+    shares = [[x.tree.parameters for x in m._partition.learners.values()] for m in (model, again)]
+    assert len(shares[0]) > 1
+    assert shares[0] == shares[1]
+
+
 def test_what_is_written_is_read(tmp_path):
     arrays = {"a": np.arange(6, dtype=np.int32).reshape(2, 3), "none": np.zeros((0, 4)), "one": np.array(3.5)}
     write_artefact(tmp_path / "x", arrays, {"kind": "test", "n": [1, None]})

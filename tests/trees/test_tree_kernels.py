@@ -99,3 +99,8 @@ def test_no_split_of_a_worthless_kind_passes_the_null_merit():
         rows = [(x, {label for label in range(5) if rng.random() < 0.3}) for x, _ in rows]
         merit, *_, null = twin.search_splits(rows, 5, [0] * 4, False, 0.01, math.log(1 / 0.01))
         assert merit < null
+
+
+def test_statistics_that_are_no_numbers_lead_nowhere():
+    assert splits.tabled_below(3.0, np.nan, 1.0, 0.0) == 0.0
+    assert splits.tabled_below(3.0, np.inf, 1.0, np.inf) == 0.0
