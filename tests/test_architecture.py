@@ -22,13 +22,25 @@ ALLOWED = {
     "trees": {"streams", "drift", "experts"},
     "storage": set(),
     "ihomer": {"streams", "drift", "experts", "decisions", "labels", "trees", "storage"},
-    "simulation": {"streams"},
+    "configuration": set(),
+    "simulation": {"streams", "configuration"},
     "evaluation": {"streams", "ihomer"},
     "report": {"streams", "evaluation", "ihomer"},
     "peers": {"streams"},
     "benchmark": {"streams", "evaluation"},
     "serving": {"streams", "evaluation", "ihomer", "storage"},
-    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark", "serving"},
+    "cli": {
+        "streams",
+        "configuration",
+        "simulation",
+        "decisions",
+        "evaluation",
+        "report",
+        "ihomer",
+        "peers",
+        "benchmark",
+        "serving",
+    },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

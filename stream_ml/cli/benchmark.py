@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stream_ml.cli.config import LARGEST, StreamSection, validate
 from stream_ml.cli.models import MODELS, model_named
 from stream_ml.cli.signals import StopSignals
-from stream_ml.cli.yaml_source import read_yaml
+from stream_ml.cli.sources import is_scenario
+from stream_ml.configuration import read_yaml
 from stream_ml.errors import ConfigError
 from stream_ml.peers import PEERS, peer_named
 
@@ -84,7 +85,7 @@ class Task:
         source = self.section.source
         section = self.section.model_dump(mode="json", exclude={"batch_size", "name"})
         if source is not None:
-            stat = Path(source).stat()
+            stat = Path(source.partition("#")[0] if is_scenario(source) else source).stat()
             section |= {"source": str(Path(source).resolve()), "bytes": stat.st_size, "changed": stat.st_mtime_ns}
         code = version("river") if self.name.startswith("river.") else _code()
         return {

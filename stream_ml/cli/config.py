@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from stream_ml.cli.yaml_source import Document, parse_scalar, read_yaml
-from stream_ml.errors import ConfigError
+from stream_ml.configuration import Document, override, put, read_yaml, validate
 
 __all__ = [
     "EvaluationSection",
@@ -25,10 +21,6 @@ __all__ = [
     "validate",
 ]
 
-T = TypeVar("T", bound=BaseModel)
-
-
-SECRET = re.compile("password|secret", re.IGNORECASE)
 LARGEST = 2**53
 """Whole numbers up to here are whole everywhere: in YAML, JSON and arrays."""
 
@@ -40,7 +32,8 @@ class _Section(BaseModel):
 class StreamSection(_Section):
     """Where instances come from."""
 
-    source: str | None = Field(None, description="Data file; null: the built-in drifting stream.")
+    source: str | None = Field(None, description="Data file, scenario (.yaml); null: the built-in drifting stream.")
+    overrides: list[str] = Field([], description="KEY.PATH=VALUE, taken over a scenario's file.")
     format: str | None = Field(None, description="arff, csv, jsonl, svmlight, xmc; null: by the file's name.")
     labels: str | None = Field(
         None, description="first:N, last:N, prefix:P, xml:FILE, or name,name; null: as the file says."
@@ -53,7 +46,7 @@ class StreamSection(_Section):
     )
     on_error: Literal["raise", "skip"] = Field("raise", description="At a malformed line: stop, or skip and count.")
     batch_size: int = Field(1000, ge=1, le=1_000_000, description="Instances per batch; changes no result.")
-    seed: int = Field(42, ge=0, le=LARGEST, description="Seed of the built-in stream.")
+    seed: int = Field(42, ge=0, le=LARGEST, description="Seed of a scenario, and of the built-in stream.")
 
 
 class ModelSection(_Section):
@@ -120,7 +113,7 @@ def load_config(
         if key == "model.name" and isinstance(model, dict) and value != model.get("name", ModelSection().name):
             model.pop("parameters", None)
         option = OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
-        _put(document, key, value, f"--{option}")
+        put(document, key, value, f"--{option}")
     for text in overrides:
         override(document, text)
     config = validate(RunConfig, document)
@@ -128,84 +121,3 @@ def load_config(
     parameters = validate(entry.parameters(), document, ("model", "parameters"))
     section = config.model.model_copy(update={"parameters": parameters.model_dump(mode="json")})
     return config.model_copy(update={"model": section})
-
-
-def override(document: Document, text: str) -> None:
-    """Take over `KEY.PATH=VALUE`."""
-    key, equals, value = text.partition("=")
-    key = key.strip()
-    if not equals or not all(key.split(".")):
-        raise ConfigError(f"--set {text}: expected KEY.PATH=VALUE")
-    _put(document, key, parse_scalar(value, f"--set {key}"), f"--set {key}")
-
-
-def validate(kind: type[T], document: Document, prefix: tuple[str, ...] = ()) -> T:
-    """The part of a document below `prefix` as `kind`; types are taken strictly, so that "3" is no number."""
-    data: Any = document.data
-    for key in prefix:
-        data = data.get(key, {})
-    try:
-        return kind.model_validate_json(json.dumps(data, default=str), strict=True)
-    except ValidationError as error:
-        problems = error.errors()
-    first = problems[0]
-    path = (*prefix, *first["loc"])
-    name = ".".join(map(str, path)) or "the file"
-    where = document.where(path)
-    rest = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        raise ConfigError(f"{where}: unknown key {name!r}{_nearest(kind, first['loc'], prefix)}{rest}")
-    found: Any = data
-    for part in first["loc"]:
-        found = found.get(part) if isinstance(found, dict) else None
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("a valid ").replace("an object", "a mapping")
-    place = where if where.endswith(f" {name}") else f"{where}: {name}"
-    shown = "something else (secrets are not shown)" if SECRET.search(name) else _shown(found)
-    raise ConfigError(f"{place}: expected {expected}, found {shown}{rest}")
-
-
-def _put(document: Document, dotted: str, value: Any, where: str) -> None:
-    """Set `a.b.c` in the document; messages about it will name `where`."""
-    path = tuple(dotted.split("."))
-    target = document.data
-    for depth, key in enumerate(path[:-1], start=1):
-        if target.get(key) is None:
-            target[key] = {}
-        target = target[key]
-        if not isinstance(target, dict):
-            raise ConfigError(f"{where}: {'.'.join(path[:depth])!r} is a value, not a section")
-    target[path[-1]] = value
-    document.given[path] = where
-
-
-def _nearest(kind: type[BaseModel], loc: tuple[str | int, ...], prefix: tuple[str, ...]) -> str:
-    """What may have been meant: a sibling of a similar name, else a key of a similar name in another section."""
-    siblings: dict[str, Any] = {}
-    everywhere: dict[str, str] = {}
-
-    def walk(model: type[BaseModel], path: tuple[str, ...]) -> None:
-        for name, info in model.model_fields.items():
-            here = (*path, name)
-            if path == tuple(loc[:-1]):
-                siblings[name] = None
-            everywhere.setdefault(name, ".".join((*prefix, *here)))
-            if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-                walk(info.annotation, here)
-
-    walk(kind, ())
-    wrong = str(loc[-1])
-    outer = ".".join((*prefix, *map(str, loc[:-1]), ""))
-    if close := difflib.get_close_matches(wrong, siblings, 1, 0.5):
-        return f"; did you mean {outer + close[0]!r}?"
-    if close := difflib.get_close_matches(wrong, everywhere, 1, 0.75):
-        return f"; did you mean {everywhere[close[0]]!r}?"
-    return f"; valid here: {', '.join(siblings)}" if siblings else "; no parameters are known here"
-
-
-def _shown(value: Any) -> str:
-    """A value and its kind, short."""
-    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "mapping"}
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kinds.get(type(value), type(value).__name__)})"

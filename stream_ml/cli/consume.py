@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from stream_ml.cli.config import override, validate
-from stream_ml.cli.yaml_source import Document, read_yaml
+from stream_ml.configuration import Document, read_yaml
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.serving.settings import ServiceConfig
 

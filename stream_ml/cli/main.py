@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from stream_ml import __version__
-from stream_ml.errors import ServiceError, StreamMLError
+from stream_ml.errors import ConfigError, ServiceError, StreamMLError
 
 __all__ = ["app", "main", "run"]
 
@@ -45,7 +46,9 @@ def evaluate(
     config: Annotated[
         str | None, typer.Argument(help="YAML file; see configs/default.yaml.", show_default=False)
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Data file. Without one: a built-in drifting stream.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Data file or scenario. Without one: a built-in drifting stream.")
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label columns: first:N, last:N, prefix:P, xml:FILE or name,name.")
     ] = None,
@@ -58,7 +61,7 @@ def evaluate(
     delay: Annotated[int | None, typer.Option(help="Instances until labels are known to the model.")] = None,
     on_error: Annotated[str | None, typer.Option(metavar="raise|skip", help="At malformed lines.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instances per batch; changes no result.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the built-in stream.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of a scenario, and of the built-in stream.")] = None,
     window: Annotated[int | None, typer.Option(help="Scored instances per window.")] = None,
     objective: Annotated[
         str | None, typer.Option(help="Loss that decisions are best for, e.g. subset_accuracy or micro_f1.")
@@ -146,40 +149,89 @@ def consume(
 
 @app.command()
 def simulate(
-    source: Annotated[str | None, typer.Option(help="Data file. Without one: the built-in drifting stream.")] = None,
-    to: Annotated[str, typer.Option(metavar="kafka", help="Where the stream goes.")] = "kafka",
-    topic: Annotated[str, typer.Option(help="Topic.")] = "instances",
-    servers: Annotated[str, typer.Option(help="host:port of some brokers, separated by commas.")] = "127.0.0.1:9092",
-    labels: Annotated[str | None, typer.Option(help="Label columns of a file; see evaluate.")] = None,
-    format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Argument(metavar="SCENARIO", help="YAML file, or FILE#VARIANT; see simulators/.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Data file instead. Without either: the built-in drifting stream.")
+    ] = None,
+    to: Annotated[
+        str, typer.Option(metavar="kafka|FILE", help="A Kafka topic, or a file: .arff, .jsonl, .csv (.gz), .parquet.")
+    ] = "kafka",
+    run: Annotated[
+        bool, typer.Option("--run", "--evaluate", help="Run a model on it, as evaluate does, and score its drifts.")
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="With --run: what drifts cost beside other learners; takes thrice as long."),
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the scenario; with --run, of the run."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Fixes the stream.")] = 42,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
     shuffle: Annotated[int | None, typer.Option(metavar="SEED", help="Shuffle with this seed.")] = None,
     delay: Annotated[int, typer.Option(help="Instances until labels follow, in a message of their own.")] = 0,
+    labels: Annotated[str | None, typer.Option(help="Label columns of a file; see evaluate.")] = None,
+    format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    topic: Annotated[str, typer.Option(help="Topic.")] = "instances",
+    servers: Annotated[str, typer.Option(help="host:port of some brokers, separated by commas.")] = "127.0.0.1:9092",
     rate: Annotated[float | None, typer.Option(help="Instances a second; else as fast as it goes.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the built-in stream.")] = 42,
     partitions: Annotated[int, typer.Option(help="Partitions of a topic that is made.")] = 1,
     create: Annotated[list[str] | None, typer.Option(help="Topics that are made if they are not there.")] = None,
+    truth: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where to write what drifts; of a file, else beside it.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="With --run: ihomer, no_change or majority_labelset.")] = None,
+    out: Annotated[str | None, typer.Option(help="With --run: directory of the results. Else: runs/<time>.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file, or a run, that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="With --run: print nothing but errors.")] = False,
 ) -> None:
-    """Feed a Kafka topic with instances of a file, or of the built-in drifting stream."""
-    from stream_ml.cli.simulate import feed_kafka
+    """Make a stream whose drifts are known: to a Kafka topic, to a file, or through a model.
 
-    feed_kafka(
-        {
-            "stream.source": source,
-            "stream.labels": labels,
-            "stream.format": format,
-            "stream.limit": limit,
-            "stream.shuffle": shuffle,
-            "stream.seed": seed,
-        },
-        to=to,
-        topic=topic,
-        servers=servers.split(","),
-        delay=delay,
-        rate=rate,
-        partitions=partitions,
-        create=create or [],
-    )
+    The same seed gives the same instances, wherever they go. What drifts, when, and which labels is written beside a
+    file (truth.jsonl), and scored in the summary of a run.
+    """
+    from stream_ml.cli.simulate import feed_kafka, split_overrides, write_file
+
+    if scenario is not None and source is not None:
+        raise ConfigError("a scenario and --source are given; expected one of them")
+    of_scenario, of_run = split_overrides(set_ or [])
+    if of_run and not run:
+        raise ConfigError(f"--set {of_run[0]}: is a key of a run; expected --run, or a key of the scenario")
+    given = {
+        "stream.source": scenario or source,
+        "stream.overrides": of_scenario or None,
+        "stream.labels": labels,
+        "stream.format": format,
+        "stream.limit": limit,
+        "stream.shuffle": shuffle,
+        "stream.delay": delay or None,
+        "stream.seed": seed,
+        "model.name": model,
+        "output.dir": out,
+        "output.overwrite": overwrite or None,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    if run:
+        from stream_ml.cli.evaluate import evaluate_config
+
+        if number := evaluate_config(None, options, of_run, quiet=quiet, compare=compare):
+            raise typer.Exit(SIGNALLED + number)
+    elif to == "kafka":
+        feed_kafka(
+            options,
+            topic=topic,
+            servers=servers.split(","),
+            rate=rate,
+            partitions=partitions,
+            create=create or [],
+            truth=truth,
+        )
+    else:
+        write_file(options, Path(to), overwrite=overwrite, truth=truth)
 
 
 def _names(objectives: str | None) -> list[str] | None:

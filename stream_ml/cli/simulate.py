@@ -1,68 +1,75 @@
-"""`stream-ml simulate`: a stream into a Kafka topic."""
+"""`stream-ml simulate`: a stream whose drifts are known, to a file, into a Kafka topic, or through a model."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stream_ml.cli.config import load_config
-from stream_ml.cli.sources import open_source
-from stream_ml.errors import ConfigError
-from stream_ml.streams.batch import Batch
+from stream_ml.cli.config import StreamSection, load_config
+from stream_ml.cli.sources import knows_truth, open_source, truth_of, truth_path
+from stream_ml.errors import ConfigError, DataError
+from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.messages import messages
+from stream_ml.streams.truth import truth_lines
 
-__all__ = ["feed_kafka", "messages"]
+if TYPE_CHECKING:
+    from stream_ml.streams import Stream
+
+__all__ = ["feed_kafka", "outgoing", "split_overrides", "write_file"]
 
 SLICES = 20
 """Pauses a second, when the rate is limited."""
+RUN_SECTIONS = ("model.", "evaluation.", "output.", "stream.")
 
 
-def messages(batch: Batch, first: int) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each row as a message without its labels, and its labels; ids count from `first`.
+def split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the scenario, and those of the run: the keys that begin with a section of a run's configuration.
 
-    `x` is a list where the schema is dense and numeric, else an object: zeros left out, nominal values as texts.
+    >>> split_overrides(["n_instances=500", "model.name=no_change"])
+    (['n_instances=500'], ['model.name=no_change'])
     """
-    schema = batch.schema
-    numeric = all(not f.nominal for f in schema.features)
-    names = [f.name for f in schema.features]
-    labels = schema.labels
-    x_ends, indices, values = batch.x_indptr.tolist(), batch.x_indices.tolist(), batch.x_values.tolist()
-    y_ends, positive = batch.y_indptr.tolist(), batch.y_indices.tolist()
-    for row in range(len(batch)):
-        lo, hi = x_ends[row], x_ends[row + 1]
-        x: Any
-        if numeric and not schema.sparse:
-            x = [None if math.isnan(v) else v for v in values[lo:hi]]
+    of_run = [text for text in overrides if text.startswith(RUN_SECTIONS)]
+    return [text for text in overrides if text not in of_run], of_run
+
+
+def outgoing(batch: Batch, owed: deque[str], first: int) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Messages of a batch: the key, the message, and whether it is an instance (not labels that come late).
+
+    Rows are numbered from `first`; `owed` holds the keys of the instances whose labels are still to come.
+    """
+    modes, labelled = batch.mode.tolist(), batch.labelled.tolist()
+    number = first
+    for row, (x, y) in enumerate(messages(batch)):
+        if modes[row] & PREDICT:
+            key = batch.ids[row] if batch.ids is not None else str(number)
+            number += 1
+            message: dict[str, Any] = {"id": key, "x": x}
+            if modes[row] & LEARN:
+                message["y"] = y
+            elif labelled[row]:
+                owed.append(key)
+            yield key, message, True
         else:
-            x = {}
-            for j, v in zip(indices[lo:hi], values[lo:hi], strict=True):
-                kinds = schema.features[j].values
-                if math.isnan(v):
-                    x[names[j]] = None
-                elif kinds is not None:
-                    x[names[j]] = kinds[int(v)]
-                elif v:
-                    x[names[j]] = v
-        key = batch.ids[row] if batch.ids is not None else str(first + row)
-        yield {"id": key, "x": x}, [labels[m] for m in positive[y_ends[row] : y_ends[row + 1]]]
+            key = owed.popleft()
+            yield key, {"id": key, "y": y}, False
 
 
 def feed_kafka(
     options: Mapping[str, Any],
     *,
-    to: str,
     topic: str,
     servers: Sequence[str],
-    delay: int,
     rate: float | None,
     partitions: int,
     create: Sequence[str],
+    truth: str | None = None,
 ) -> None:
-    """Send a stream's instances to a topic, with their labels, or with the labels `delay` instances later.
+    """Send a stream's instances to a topic, with their labels, or with labels in messages of their own when they come.
 
     Raises
     ------
@@ -73,32 +80,64 @@ def feed_kafka(
     BrokerError
         The brokers refuse, or are not there.
     """
-    if to != "kafka":
-        raise ConfigError(f"--to {to}: expected kafka")
-    if delay < 0 or partitions < 1 or (rate is not None and not rate > 0):
-        raise ConfigError("--delay must be 0 or more, --partitions and --rate above 0")
-    stream = open_source(load_config(None, {key: v for key, v in options.items() if v is not None}).stream)
+    if partitions < 1 or (rate is not None and not rate > 0):
+        raise ConfigError("--partitions and --rate must be above 0")
+    section = load_config(None, options).stream
+    stream = open_source(section)
+    if truth is not None and not knows_truth(stream, section):
+        raise ConfigError("--truth: nothing is known about how this stream drifts")
     from stream_ml.serving.feeder import Feeder
 
     feeder = Feeder(servers)
     feeder.create(dict.fromkeys([topic, *create]), partitions)
-    owed: deque[tuple[str, list[str]]] = deque()
+    owed: deque[str] = deque()
     sent, began = 0, time.monotonic()
     for batch in stream:
-        for message, labels in messages(batch, batch.first):
-            if delay:
-                owed.append((message["id"], labels))
-            else:
-                message["y"] = labels
-            feeder.send(topic, message["id"], orjson.dumps(message))
-            if len(owed) > delay:
-                key, late = owed.popleft()
-                feeder.send(topic, key, orjson.dumps({"id": key, "y": late}))
-            sent += 1
-            if rate is not None and sent % max(1, int(rate / SLICES)) == 0:
+        for key, message, is_instance in outgoing(batch, owed, sent):
+            feeder.send(topic, key, orjson.dumps(message))
+            sent += is_instance
+            if rate is not None and is_instance and sent % max(1, int(rate / SLICES)) == 0:
                 time.sleep(max(0.0, began + sent / rate - time.monotonic()))
-    for key, late in owed:
-        feeder.send(topic, key, orjson.dumps({"id": key, "y": late}))
     feeder.close()
     seconds = time.monotonic() - began
+    if truth is not None:
+        _write_truth(stream, section, sent, Path(truth))
     print(f"{sent:,} instances to {topic} in {seconds:.1f} s ({sent / max(seconds, 1e-9):,.0f}/s)")  # noqa: T201
+
+
+def write_file(options: Mapping[str, Any], path: Path, *, overwrite: bool, truth: str | None = None) -> None:
+    """Write a stream to a file, every instance with its labels, and beside it what is known about its drifts.
+
+    Raises
+    ------
+    ConfigError
+        The file is there, its name tells no format, or an option means nothing.
+    DataError
+        The stream cannot be read, or the file cannot be written.
+    """
+    from stream_ml.streams.writers import write_stream
+
+    section = load_config(None, options).stream
+    stream = open_source(section)
+    beside = Path(truth) if truth is not None else truth_path(path)
+    known = knows_truth(stream, section)
+    for file in (path, *([beside] if known else [])):
+        if file.exists() and not overwrite:
+            raise ConfigError(f"{file}: is there already; name another file, or say --overwrite")
+    began = time.monotonic()
+    rows = write_stream(stream, path)
+    seconds = time.monotonic() - began
+    labels = f"; read it with --labels last:{stream.schema.n_labels}" if ".csv" in path.suffixes else ""
+    files = f"{path}" + (f" and {beside}" if known else "")
+    if known:
+        _write_truth(stream, section, rows, beside)
+    print(f"{rows:,} instances to {files} in {seconds:.1f} s ({rows / max(seconds, 1e-9):,.0f}/s){labels}")  # noqa: T201
+
+
+def _write_truth(stream: Stream, section: StreamSection, rows: int, path: Path) -> None:
+    """What is known about the drifts of the rows that were sent or written."""
+    drifts, names = truth_of(stream, section)
+    try:
+        path.write_bytes(truth_lines([drift for drift in drifts if drift.instance < rows], names))
+    except OSError as error:
+        raise DataError(f"cannot be written: {(error.strerror or str(error)).lower()}", source=str(path)) from None

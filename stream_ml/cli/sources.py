@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stream_ml.cli.config import StreamSection
 from stream_ml.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stream_ml.streams import Stream
+    from stream_ml.streams import Drift, Stream
 
-__all__ = ["expected_rows", "open_source"]
+__all__ = ["expected_rows", "is_scenario", "knows_truth", "open_source", "truth_of", "truth_path"]
 
 COUNTED_BYTES = 256 << 20
 """Larger files are not read twice to tell the time left."""
 DATA_LINE = re.compile(rb"^[ \t]*@data\b", re.IGNORECASE | re.MULTILINE)
 
 
-def open_source(section: StreamSection) -> Stream:
-    """The file of a configuration, or the built-in stream, as a re-iterable of batches.
+def open_source(section: StreamSection, *, start: int = 0) -> Stream:
+    """The file or scenario of a configuration, or the built-in stream, as a re-iterable of batches.
+
+    A scenario may be opened at a later row than its first.
 
     Raises
     ------
     ConfigError
-        A setting that means nothing for the built-in stream.
+        A setting that means nothing for the built-in stream or a scenario, or a scenario that is wrong.
     DataError
         The file cannot be read; which lines are malformed shows when it is iterated over.
     """
+    if section.source is not None and is_scenario(section.source):
+        return _simulated(section, start)
+    if section.overrides:
+        raise ConfigError("stream.overrides are given, but stream.source is no scenario (.yaml)")
     if section.source is not None:
         from stream_ml.streams import open_stream
 
@@ -47,9 +53,74 @@ def open_source(section: StreamSection) -> Stream:
         if getattr(section, name) is not None:
             raise ConfigError(f"stream.{name} is given, but no stream.source: the built-in stream has its own")
     from stream_ml.simulation import default_stream
+
+    return _derived(default_stream(batch_size=section.batch_size, seed=section.seed), section)
+
+
+def is_scenario(source: str) -> bool:
+    """Whether a source is a scenario's file: `FILE.yaml` or `FILE.yaml#VARIANT`."""
+    return source.partition("#")[0].lower().endswith((".yaml", ".yml"))
+
+
+def knows_truth(stream: Stream, section: StreamSection) -> bool:
+    """Whether it is known how a stream drifts: it was made, or `X.truth.jsonl` is beside a file `X.arff`."""
+    beside = section.source is not None and truth_path(Path(section.source)).is_file()
+    return section.shuffle is None and (hasattr(_innermost(stream), "drifts") or beside)
+
+
+def truth_of(stream: Stream, section: StreamSection) -> tuple[list[Drift], list[str]]:
+    """How a stream that `knows_truth` tells of drifts, and the names of its labels, as far as they are known by now.
+
+    Raises
+    ------
+    DataError
+        The file that tells it is wrong.
+    """
+    inner: Any = _innermost(stream)
+    if hasattr(inner, "drifts"):
+        return list(inner.drifts), stream.schema.labels
+    from stream_ml.streams.truth import read_truth
+
+    assert section.source is not None
+    return read_truth(truth_path(Path(section.source)), stream.schema.labels)
+
+
+def _innermost(stream: Stream) -> Stream:
+    """What a stream was derived from."""
+    while hasattr(stream, "inner"):
+        stream = stream.inner
+    return stream
+
+
+def truth_path(path: Path) -> Path:
+    """Where the truth about a file's drifts stands.
+
+    >>> truth_path(Path("a/b.arff.gz")).name
+    'b.truth.jsonl'
+    """
+    name = path.name.removesuffix(".gz")
+    return path.with_name((name.rpartition(".")[0] or name) + ".truth.jsonl")
+
+
+def _simulated(section: StreamSection, start: int) -> Stream:
+    """The scenario's stream."""
+    for name in ("labels", "format"):
+        if getattr(section, name) is not None:
+            raise ConfigError(f"stream.{name} is given, but stream.source is a scenario, which has its own")
+    from stream_ml.simulation import Scenario
+    from stream_ml.simulation.scenario import ScenarioStream
+
+    assert section.source is not None
+    scenario = Scenario.load(section.source, seed=section.seed, overrides=section.overrides)
+    delay = section.delay or scenario.settings.feedback.delay
+    rows = ScenarioStream(scenario, batch_size=section.batch_size, start=start)
+    return _derived(rows, section.model_copy(update={"delay": delay}))
+
+
+def _derived(stream: Stream, section: StreamSection) -> Stream:
+    """The stream in the order, as long and with labels as late as is asked for."""
     from stream_ml.streams import Delayed, Limited, Shuffled
 
-    stream: Stream = default_stream(batch_size=section.batch_size, seed=section.seed)
     if section.shuffle is not None:
         stream = Shuffled(stream, section.shuffle)
     if section.limit is not None:

@@ -15,6 +15,7 @@ __all__ = [
     "ExpertParameters",
     "IHomerParameters",
     "TreeParameters",
+    "without_drift_handling",
 ]
 
 
@@ -111,3 +112,16 @@ class IHomerParameters(_Section):
     drift: DriftParameters = DriftParameters()
     experts: ExpertParameters = ExpertParameters()
     decisions: DecisionParameters = DecisionParameters()
+
+
+def without_drift_handling(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The same settings with nothing that forgets: no detectors, no fading, no window of neighbours.
+
+    What a learner loses by drift is measured against one of these. The short memory of the recency expert stays.
+    """
+    settings = IHomerParameters(**parameters).model_dump()
+    settings["drift"]["enabled"] = False
+    settings["tree"]["drift"] = False
+    settings["clusters"]["fading"] = settings["decisions"]["fading"] = 1.0
+    settings["experts"] |= {"prior_fading": 1.0, "neighbours": 0, "stacking_decay": 1.0}
+    return settings

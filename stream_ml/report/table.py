@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from stream_ml.report.drift_table import print_drift
+
 __all__ = ["metrics_table", "objectives_table", "print_outcome"]
 
 LOWER_IS_BETTER = {"hamming_loss"}
@@ -65,6 +67,8 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
         console.print(
             Text(f"nothing was scored: no instance that was predicted has labels ({read})", style="bold yellow")
         )
+    if drift := summary.get("drift"):
+        print_drift(console, drift)
     if calibration := summary["calibration"]:
         _say(console, _calibration(calibration))
     _say(

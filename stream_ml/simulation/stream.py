@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,20 +10,12 @@ from stream_ml.simulation.concepts import GroupConcept
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import Stream
+from stream_ml.streams.truth import Drift
 
-__all__ = ["Drift", "SimulatedStream", "default_stream"]
+__all__ = ["SimulatedStream", "default_stream"]
 
 BLOCK = 1000
 """Rows drawn at once, each block from a random generator of its own: the batch size cannot change them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """Ground truth: from row `instance` on, `kind` (`concept` or `dependence`) is different for `labels`."""
-
-    instance: int
-    kind: str
-    labels: tuple[int, ...]
 
 
 class SimulatedStream(Stream):
@@ -118,13 +109,14 @@ def default_stream(*, n_instances: int = 50_000, batch_size: int = 1000, seed: i
     changed = (0, 1)
     second = first.with_rules_of(other, changed)
     third = second.with_groups(np.arange(12) % 4)
+    before, after = (tuple(map(tuple, concept.groups())) for concept in (second, third))
     at, then = int(0.4 * n_instances), int(0.7 * n_instances)
     moved = tuple(np.flatnonzero(third.group_of != second.group_of).tolist())
     local = tuple(np.flatnonzero(np.isin(first.group_of, changed)).tolist())
     return SimulatedStream(
         schema,
         [(0, first), (at, second), (then, third)],
-        drifts=[Drift(at, "concept", local), Drift(then, "dependence", moved)],
+        drifts=[Drift(at, "concept", local), Drift(then, "dependence", moved, before=before, after=after)],
         n_instances=n_instances,
         seed=seed,
         batch_size=batch_size,

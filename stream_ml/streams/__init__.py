@@ -5,12 +5,14 @@ from stream_ml.streams.files import open_stream
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import Skipped, Stream, concatenate
 from stream_ml.streams.transforms import Delayed, Limited, Shuffled
+from stream_ml.streams.truth import Drift
 
 __all__ = [
     "LEARN",
     "PREDICT",
     "Batch",
     "Delayed",
+    "Drift",
     "Feature",
     "Limited",
     "Predictions",
