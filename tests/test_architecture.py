@@ -24,11 +24,11 @@ ALLOWED = {
     "ihomer": {"streams", "drift", "experts", "decisions", "labels", "trees", "storage"},
     "simulation": {"streams"},
     "evaluation": {"streams", "ihomer"},
-    "report": {"streams", "evaluation", "ihomer"},
+    "report": {"streams", "evaluation", "ihomer", "storage"},
     "peers": {"streams"},
     "benchmark": {"streams", "evaluation"},
     "serving": {"streams", "evaluation", "ihomer", "storage"},
-    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark", "serving"},
+    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark", "serving", "storage"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -60,6 +60,7 @@ class ModelSection(_Section):
     """What learns."""
 
     name: str = Field("ihomer", description="ihomer, no_change or majority_labelset.")
+    file: str | None = Field(None, description="A saved model or a checkpoint to begin with; null: a fresh model.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters.")
 
 
@@ -77,6 +78,10 @@ class OutputSection(_Section):
 
     dir: str | None = Field(None, description="Directory; null: runs/<time>.")
     overwrite: bool = Field(False, description="Whether a run that the directory holds is replaced.")
+    save_model: str | None = Field(None, description="File that the model is written to at the end.")
+    checkpoint_every: int | None = Field(
+        None, ge=1, le=LARGEST, description="Instances between checkpoints; null: only when a run is stopped."
+    )
 
 
 class RunConfig(_Section):
@@ -88,8 +93,15 @@ class RunConfig(_Section):
     output: OutputSection = OutputSection()
 
 
-OPTION_NAMES = {"model.name": "model", "output.dir": "out", "model.parameters.decisions.alternatives": "objectives"}
+OPTION_NAMES = {
+    "model.name": "model",
+    "model.file": "model-file",
+    "output.dir": "out",
+    "model.parameters.decisions.alternatives": "objectives",
+}
 """Options that are not called as the last part of their key."""
+DECIDED = {"objective", "alternatives"}
+"""Parameters that a saved model may be given anew: what it learns does not depend on them."""
 
 
 def load_config(
@@ -126,8 +138,23 @@ def load_config(
     config = validate(RunConfig, document)
     entry = model_named(config.model.name, document.where(("model", "name")))
     parameters = validate(entry.parameters(), document, ("model", "parameters"))
-    section = config.model.model_copy(update={"parameters": parameters.model_dump(mode="json")})
+    values = parameters.model_dump(mode="json")
+    if config.model.file is not None:
+        if not entry.in_files:
+            raise ConfigError(f"{document.where(('model', 'name'))}: a {config.model.name} model is in no file")
+        values = _decided_only(config.model.parameters, document)
+    section = config.model.model_copy(update={"parameters": values})
     return config.model_copy(update={"model": section})
+
+
+def _decided_only(given: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """The parameters that go with a model in a file, which has its own: what it decides for."""
+    for name, value in given.items():
+        inner = value if name == "decisions" and isinstance(value, dict) else {"": None}
+        for key in inner.keys() - DECIDED:
+            path = ("model", "parameters", name, key) if key else ("model", "parameters", name)
+            raise ConfigError(f"{document.where(path)}: {'.'.join(path)} is given, but the model in the file has its own")
+    return dict(given)
 
 
 def override(document: Document, text: str) -> None:
