@@ -28,7 +28,18 @@ ALLOWED = {
     "peers": {"streams"},
     "benchmark": {"streams", "evaluation"},
     "serving": {"streams", "evaluation", "ihomer", "storage"},
-    "cli": {"streams", "simulation", "decisions", "evaluation", "report", "ihomer", "peers", "benchmark", "serving", "storage"},
+    "cli": {
+        "streams",
+        "simulation",
+        "decisions",
+        "evaluation",
+        "report",
+        "ihomer",
+        "peers",
+        "benchmark",
+        "serving",
+        "storage",
+    },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

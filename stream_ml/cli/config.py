@@ -20,7 +20,9 @@ __all__ = [
     "OutputSection",
     "RunConfig",
     "StreamSection",
+    "complete",
     "load_config",
+    "option_of",
     "override",
     "validate",
 ]
@@ -120,19 +122,22 @@ def load_config(
         An unknown key (with the nearest valid name), a wrong type or value (with key, expected and found), a duplicate
         key, a file that cannot be read; in one line, with the file's line number where there is one.
     """
+    return complete(read_yaml(path) if path is not None else Document(), options or {}, overrides)
+
+
+def complete(document: Document, options: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration that a document holds, with `options` and `overrides`; as of `load_config`."""
     from stream_ml.cli.models import model_named
 
-    document = read_yaml(path) if path is not None else Document()
     # a section whose keys are all commented out
     document.data = {key: {} if value is None else value for key, value in document.data.items()}
     if isinstance(document.data.get("model"), dict) and document.data["model"].get("parameters", {}) is None:
         del document.data["model"]["parameters"]
-    for key, value in (options or {}).items():
+    for key, value in options.items():
         model = document.data.get("model")
         if key == "model.name" and isinstance(model, dict) and value != model.get("name", ModelSection().name):
             model.pop("parameters", None)
-        option = OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
-        _put(document, key, value, f"--{option}")
+        _put(document, key, value, option_of(key))
     for text in overrides:
         override(document, text)
     config = validate(RunConfig, document)
@@ -153,8 +158,19 @@ def _decided_only(given: Mapping[str, Any], document: Document) -> dict[str, Any
         inner = value if name == "decisions" and isinstance(value, dict) else {"": None}
         for key in inner.keys() - DECIDED:
             path = ("model", "parameters", name, key) if key else ("model", "parameters", name)
-            raise ConfigError(f"{document.where(path)}: {'.'.join(path)} is given, but the model in the file has its own")
+            raise ConfigError(
+                f"{document.where(path)}: {'.'.join(path)} is given, but the model in the file has its own"
+            )
     return dict(given)
+
+
+def option_of(key: str) -> str:
+    """The option that sets a key.
+
+    >>> option_of("stream.batch_size"), option_of("output.dir")
+    ('--batch-size', '--out')
+    """
+    return "--" + OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
 
 
 def override(document: Document, text: str) -> None:

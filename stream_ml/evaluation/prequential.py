@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import stream_ml
+from stream_ml.errors import ArtefactError, DataError
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
 from stream_ml.evaluation.calibration import Calibration
 from stream_ml.evaluation.fingerprint import Fingerprint
 from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
-from stream_ml.errors import DataError
 from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.state import from_json_array, json_array
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
 
@@ -109,11 +110,11 @@ class RunState:
     Attributes
     ----------
     arrays
-        By name: the model's with the prefix `model.` (see `part_of`), those of baselines and tallies. Live: they are to be
-        copied or written before the next batch.
+        By name: the model's with the prefix `model.` (see `part_of`), those of baselines and tallies, windows and
+        events so far. Live: they are to be copied or written before the next batch.
     facts
-        Plain values: the model's `settings` where it has them, `schema`, counts, windows and events so far,
-        `fingerprint` of the rows read, and `finished`: whether the stream has ended.
+        Plain values: the model's `settings` where it has them, `schema`, counts, `fingerprint` of the rows read, and
+        `finished`: whether the stream has ended.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -199,8 +200,8 @@ def prequential(
     checkpoint_every
         Instances after which it is called, too: at the end of the batch that reaches a multiple.
     start
-        Go on from this state, of a run of the same settings over the same stream, with a model that has its arrays: what
-        comes is what would have come. The rows that the run had read are read again, and passed over.
+        Go on from this state, of a run of the same settings over the same stream, with a model that has its arrays:
+        what comes is what would have come. The rows that the run had read are read again, and passed over.
 
     Raises
     ------
@@ -256,7 +257,8 @@ def prequential(
     except KeyboardInterrupt:
         interrupted = True
     if whole:  # without a guard, an interrupt may have come in the middle of a batch
-        checkpoint(finished=not interrupted)
+        with suppress(KeyboardInterrupt), guard():
+            checkpoint(finished=not interrupted)
     state.close_window()
     result.summary = _summary(state, stream, model, name or type(model).__name__)
     result.summary["wall_seconds"] = time.perf_counter() - began
@@ -330,20 +332,29 @@ class _Run:
             arrays |= {f"{prefix}.{name}": array for name, array in state.items()}
             for part, tally in s.tallies().items():
                 arrays |= {f"scored.{key}.{part}.{name}": array for name, array in tally.state_dict().items()}
-        settings = getattr(self.scored["model"].model, "settings", None)
+        model = self.scored["model"].model
+        settings, schema = getattr(model, "settings", None), getattr(model, "schema", None)
+        columns = None if schema is None else schema.to_dict()
         facts = {
             "settings": None if settings is None else settings.model_dump(mode="json"),
-            "schema": None if self.schema is None else self.schema.to_dict(self.n_features, self.n_labels),
+            "schema": columns if self.schema is None else self.schema.to_dict(self.n_features, self.n_labels),
             "fingerprint": self.fingerprint.facts(),
             "alternatives": list(self.scored["model"].alternatives),
             "seconds": {key: s.seconds for key, s in self.scored.items()},
-            "windows": list(self.result.windows),
-            "events": [event.to_dict() for event in self.result.events],
         }
+        # as text: plain values of an artefact lose the order of their keys
+        arrays["windows"] = json_array(self.result.windows)
+        arrays["events"] = json_array([event.to_dict() for event in self.result.events])
         return RunState(arrays, facts | {name: getattr(self, name) for name in COUNTS} | more)
 
     def restore(self, start: RunState) -> None:
         """Take over all but the model's own state."""
+        try:
+            self._restore(start)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise ArtefactError(f"the run's state: its parts do not fit together: {error}") from error
+
+    def _restore(self, start: RunState) -> None:
         facts = start.facts
         self.scored["model"].alternatives = {name: Metrics() for name in facts["alternatives"]}
         for key, s in self.scored.items():
@@ -357,8 +368,8 @@ class _Run:
             setattr(self, name, int(facts[name]))
         self.schema = None if facts["schema"] is None else Schema.from_dict(facts["schema"])
         self.fingerprint = Fingerprint()
-        self.result.windows = [dict(row) for row in facts["windows"]]
-        self.result.events = [Event(**event) for event in facts["events"]]
+        self.result.windows = from_json_array(start.arrays["windows"])
+        self.result.events = [Event(**event) for event in from_json_array(start.arrays["events"])]
 
     def progress(self) -> Progress:
         """Where the run is."""
@@ -388,14 +399,15 @@ def _after(batches: Iterator[Batch], run: _Run, start: RunState, name: str) -> I
         if len(last) < len(batch):
             batches = chain([batch.rows(len(last), len(batch))], batches)
     if last is not None:
-        found, expected = last.schema.to_dict(last.n_features, last.n_labels), start.facts["schema"]
+        columns_now = last.schema.to_dict(last.n_features, last.n_labels)
         for columns in ("features", "labels"):
-            if len(found[columns]) != len(expected[columns]):
-                theirs, ours = f"{len(expected[columns]):,}", f"{len(found[columns]):,}"
-                raise _changed(name, f"another number of {columns} than the run had met", theirs, ours)
-            for mine, own in zip(found[columns], expected[columns], strict=True):
-                if mine != own:
-                    raise _changed(name, f"other {columns} than the run had met", f"{own}", f"{mine}")
+            now, then = columns_now[columns], start.facts["schema"][columns]
+            if len(now) != len(then):
+                problem = f"another number of {columns} than the run had met"
+                raise _changed(name, problem, f"{len(then):,}", f"{len(now):,}")
+            for new, old in zip(now, then, strict=True):
+                if new != old:
+                    raise _changed(name, f"other {columns} than the run had met", f"{old}", f"{new}")
     if run.fingerprint != Fingerprint(start.facts["fingerprint"]):
         raise _changed(name, f"its first {run.n_rows:,} rows are not those that the run had read", None, None)
     return batches

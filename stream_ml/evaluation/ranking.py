@@ -21,8 +21,8 @@ class PrecisionAtK:
     """Precision@k, the measure of extreme multi-label classification, for some k at once.
 
     |the k most probable labels that are positive| / k, averaged over all rows added (Bhatia et al.: The extreme
-    classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than k positive
-    labels cannot reach 1; with fewer than k labels the missing ranks are misses.
+    classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than k
+    positive labels cannot reach 1; with fewer than k labels the missing ranks are misses.
 
     Parameters
     ----------

@@ -6,7 +6,16 @@ import numpy as np
 import orjson
 import pytest
 
-from stream_ml.evaluation import METRICS, RANKED, MajorityLabelset, Metrics, NoChange, PrecisionAtK, prequential, warm_up
+from stream_ml.evaluation import (
+    METRICS,
+    RANKED,
+    MajorityLabelset,
+    Metrics,
+    NoChange,
+    PrecisionAtK,
+    prequential,
+    warm_up,
+)
 from stream_ml.ihomer.events import Event
 from stream_ml.streams import LEARN, PREDICT, Batch, Feature, Predictions, Schema
 
@@ -104,9 +113,7 @@ def test_metrics_are_those_of_predicting_before_learning():
 
 
 def stable(summary):
-    return {
-        key: value for key, value in summary.items() if key in ("stream", "metrics", "baselines", "events")
-    }
+    return {key: value for key, value in summary.items() if key in ("stream", "metrics", "baselines", "events")}
 
 
 def test_batch_size_changes_nothing():
