@@ -222,7 +222,7 @@ def _warn(stream: Matched, console: Console) -> None:
         return
     lines = matching.told()
     if not stream.grows and 0 < matching.labels_met < matching.sizes[1]:
-        lines.append(f"{matching.labels_met:,} of the model's {matching.sizes[1]:,} labels are in the file")
+        lines.append(f"labels of the model that have a column: {matching.labels_met:,} of {matching.sizes[1]:,}")
     for line in lines:
         _say(console, f"warning: {line}")
 

@@ -334,10 +334,11 @@ class _Run:
                 arrays |= {f"scored.{key}.{part}.{name}": array for name, array in tally.state_dict().items()}
         model = self.scored["model"].model
         settings, schema = getattr(model, "settings", None), getattr(model, "schema", None)
-        columns = None if schema is None else schema.to_dict()
+        # whole: a model may have made room for columns that were read ahead
+        schema = schema if self.schema is None else self.schema
         facts = {
             "settings": None if settings is None else settings.model_dump(mode="json"),
-            "schema": columns if self.schema is None else self.schema.to_dict(self.n_features, self.n_labels),
+            "schema": None if schema is None else schema.to_dict(),
             "fingerprint": self.fingerprint.facts(),
             "alternatives": list(self.scored["model"].alternatives),
             "seconds": {key: s.seconds for key, s in self.scored.items()},
@@ -400,8 +401,8 @@ def _after(batches: Iterator[Batch], run: _Run, start: RunState, name: str) -> I
             batches = chain([batch.rows(len(last), len(batch))], batches)
     if last is not None:
         columns_now = last.schema.to_dict(last.n_features, last.n_labels)
-        for columns in ("features", "labels"):
-            now, then = columns_now[columns], start.facts["schema"][columns]
+        for columns, n in (("features", run.n_features), ("labels", run.n_labels)):
+            now, then = columns_now[columns], start.facts["schema"][columns][:n]
             if len(now) != len(then):
                 problem = f"another number of {columns} than the run had met"
                 raise _changed(name, problem, f"{len(then):,}", f"{len(now):,}")

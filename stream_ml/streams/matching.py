@@ -124,12 +124,14 @@ class Matching:
         lines = []
         if self.missing and not self.appearing:
             means = "0" if self.target.sparse else "missing values"
-            lines.append(f"{self.missing:,} of the model's {self.sizes[0]:,} features are not in the stream: {means}")
+            lines.append(
+                f"features of the model that are not in the stream: {self.missing:,} of {self.sizes[0]:,} ({means})"
+            )
         if self.unknown:
             what = "new to it" if self.new_features else "left out"
-            lines.append(f"{self.unknown:,} features of the stream are not the model's: {what}")
+            lines.append(f"features of the stream that are not the model's: {self.unknown:,} ({what})")
         if self.lost:
-            lines.append(f"{self.lost:,} values of nominal features are not the model's: missing values")
+            lines.append(f"values of nominal features that are not the model's: {self.lost:,} (missing values)")
         return lines
 
     def batch(self, batch: Batch) -> Batch:
