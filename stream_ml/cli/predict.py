@@ -136,8 +136,9 @@ def predict_file(
     with _output(out) as file:
         writer: _Writer = (_Csv if out.lower().endswith(".csv") else _JsonLines)(file, top)
         rows = _predict(model, stream, writer, tallies if score else None, console)
-    if not rows and not stream.skipped.count:
-        raise DataError("holds no instances", source=source)
+        if not rows:
+            count = stream.skipped.count
+            raise DataError(f"all {count} instances are malformed" if count else "holds no instances", source=source)
     if stream.skipped.count:
         _say(console, f"warning: {stream.skipped.count:,} malformed lines skipped; {stream.skipped.messages[0]}")
     if score:

@@ -103,6 +103,11 @@ class Matching:
         self._starts, self._codes = np.zeros(0, dtype=np.int64), np.zeros(0)
         self._defaults = np.zeros(0, dtype=np.float32)
         self.lost, self.appearing = 0, False
+        ours, theirs = ([feature.name for feature in s.features] for s in (schema, target))
+        # where columns appear as they come: of the rows read ahead, whatever the batch has of them
+        if ours and theirs and set(ours).isdisjoint(theirs):
+            problem = "no feature is one of the model's"
+            raise DataError(problem, source=source, expected=listed(theirs, 3), found=listed(ours, 3))
 
     @property
     def missing(self) -> int:
@@ -138,10 +143,6 @@ class Matching:
         """The same rows in the target's columns."""
         self._extend(batch.n_features, batch.n_labels)
         self.appearing = batch.known is not None
-        if len(self.columns) and self.missing == self.sizes[0] and self.sizes[0]:
-            ours = listed([feature.name for feature in self.schema.features], 3)
-            theirs = listed([feature.name for feature in self.target.features[: self.sizes[0]]], 3)
-            raise DataError("no feature is one of the model's", source=self.source, expected=theirs, found=ours)
         n_features, n_labels, known = self.target.n_features, self.target.n_labels, None
         if batch.known is not None:
             n_features, n_labels = self._shown(batch.n_features, batch.n_labels)
