@@ -25,7 +25,7 @@ ALLOWED = {
     "configuration": set(),
     "simulation": {"streams", "configuration"},
     "evaluation": {"streams", "ihomer"},
-    "report": {"streams", "evaluation", "ihomer"},
+    "report": {"streams", "evaluation", "ihomer", "storage"},
     "peers": {"streams"},
     "benchmark": {"streams", "evaluation"},
     "serving": {"streams", "evaluation", "ihomer", "storage"},
@@ -40,6 +40,7 @@ ALLOWED = {
         "peers",
         "benchmark",
         "serving",
+        "storage",
     },
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_ml.configuration import Document, override, put, read_yaml, validate
+from stream_ml.errors import ConfigError
 
 __all__ = [
     "EvaluationSection",
@@ -16,7 +17,9 @@ __all__ = [
     "OutputSection",
     "RunConfig",
     "StreamSection",
+    "complete",
     "load_config",
+    "option_of",
     "override",
     "validate",
 ]
@@ -53,6 +56,7 @@ class ModelSection(_Section):
     """What learns."""
 
     name: str = Field("ihomer", description="ihomer, no_change or majority_labelset.")
+    file: str | None = Field(None, description="A saved model or a checkpoint to begin with; null: a fresh model.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters.")
 
 
@@ -70,6 +74,10 @@ class OutputSection(_Section):
 
     dir: str | None = Field(None, description="Directory; null: runs/<time>.")
     overwrite: bool = Field(False, description="Whether a run that the directory holds is replaced.")
+    save_model: str | None = Field(None, description="File that the model is written to at the end.")
+    checkpoint_every: int | None = Field(
+        None, ge=1, le=LARGEST, description="Instances between checkpoints; null: only when a run is stopped."
+    )
 
 
 class RunConfig(_Section):
@@ -81,8 +89,15 @@ class RunConfig(_Section):
     output: OutputSection = OutputSection()
 
 
-OPTION_NAMES = {"model.name": "model", "output.dir": "out", "model.parameters.decisions.alternatives": "objectives"}
+OPTION_NAMES = {
+    "model.name": "model",
+    "model.file": "model-file",
+    "output.dir": "out",
+    "model.parameters.decisions.alternatives": "objectives",
+}
 """Options that are not called as the last part of their key."""
+DECIDED = {"objective", "alternatives"}
+"""Parameters that a saved model may be given anew: what it learns does not depend on them."""
 
 
 def load_config(
@@ -101,23 +116,52 @@ def load_config(
         An unknown key (with the nearest valid name), a wrong type or value (with key, expected and found), a duplicate
         key, a file that cannot be read; in one line, with the file's line number where there is one.
     """
+    return complete(read_yaml(path) if path is not None else Document(), options or {}, overrides)
+
+
+def complete(document: Document, options: Mapping[str, Any], overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration that a document holds, with `options` and `overrides`; as of `load_config`."""
     from stream_ml.cli.models import model_named
 
-    document = read_yaml(path) if path is not None else Document()
     # a section whose keys are all commented out
     document.data = {key: {} if value is None else value for key, value in document.data.items()}
     if isinstance(document.data.get("model"), dict) and document.data["model"].get("parameters", {}) is None:
         del document.data["model"]["parameters"]
-    for key, value in (options or {}).items():
+    for key, value in options.items():
         model = document.data.get("model")
         if key == "model.name" and isinstance(model, dict) and value != model.get("name", ModelSection().name):
             model.pop("parameters", None)
-        option = OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))
-        put(document, key, value, f"--{option}")
+        put(document, key, value, option_of(key))
     for text in overrides:
         override(document, text)
     config = validate(RunConfig, document)
     entry = model_named(config.model.name, document.where(("model", "name")))
     parameters = validate(entry.parameters(), document, ("model", "parameters"))
-    section = config.model.model_copy(update={"parameters": parameters.model_dump(mode="json")})
+    values = parameters.model_dump(mode="json")
+    if config.model.file is not None:
+        if not entry.in_files:
+            raise ConfigError(f"{document.where(('model', 'name'))}: a {config.model.name} model is in no file")
+        values = _decided_only(config.model.parameters, document)
+    section = config.model.model_copy(update={"parameters": values})
     return config.model_copy(update={"model": section})
+
+
+def _decided_only(given: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """The parameters that go with a model in a file, which has its own: what it decides for."""
+    for name, value in given.items():
+        inner = value if name == "decisions" and isinstance(value, dict) else {"": None}
+        for key in inner.keys() - DECIDED:
+            path = ("model", "parameters", name, key) if key else ("model", "parameters", name)
+            raise ConfigError(
+                f"{document.where(path)}: {'.'.join(path)} is given, but the model in the file has its own"
+            )
+    return dict(given)
+
+
+def option_of(key: str) -> str:
+    """The option that sets a key.
+
+    >>> option_of("stream.batch_size"), option_of("output.dir")
+    ('--batch-size', '--out')
+    """
+    return "--" + OPTION_NAMES.get(key, key.rpartition(".")[2].replace("_", "-"))

@@ -55,6 +55,9 @@ def evaluate(
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
     model: Annotated[str | None, typer.Option(help="ihomer, no_change or majority_labelset.")] = None,
+    model_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Begin with this saved model, or a checkpoint's.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
     shuffle: Annotated[int | None, typer.Option(metavar="SEED", help="Shuffle with this seed.")] = None,
@@ -72,6 +75,13 @@ def evaluate(
     out: Annotated[str | None, typer.Option(help="Directory of the results. Else: runs/<time>.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that --out holds.")] = False,
     save_predictions: Annotated[bool, typer.Option("--save-predictions", help="Write predictions.jsonl.")] = False,
+    save_model: Annotated[str | None, typer.Option(metavar="FILE", help="Write the model at the end.")] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(metavar="N", help="Instances between checkpoints; a run that is stopped has one, too.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="DIR|CHECKPOINT", help="Go on with a run where its checkpoint stands.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a model over a stream, each instance predicted before it is learned, beside two baselines.
@@ -93,16 +103,55 @@ def evaluate(
         "stream.batch_size": batch_size,
         "stream.seed": seed,
         "model.name": model,
+        "model.file": model_file,
         "evaluation.window": window,
         "evaluation.save_predictions": save_predictions or None,
         "model.parameters.decisions.objective": objective,
         "model.parameters.decisions.alternatives": _names(objectives),
         "output.dir": out,
         "output.overwrite": overwrite or None,
+        "output.save_model": save_model,
+        "output.checkpoint_every": checkpoint_every,
     }
     options = {key: value for key, value in given.items() if value is not None}
-    if number := evaluate_config(config, options, set_ or [], quiet=quiet):
+    if number := evaluate_config(config, options, set_ or [], quiet=quiet, resume=resume):
         raise typer.Exit(SIGNALLED + number)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Saved model, or a checkpoint of a run or of the service.")],
+    source: Annotated[str, typer.Option(help="Data file; it may lack labels.")],
+    labels: Annotated[str | None, typer.Option(help="Label columns; see evaluate. Else: by the model's names.")] = None,
+    format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
+    no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
+    limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
+    on_error: Annotated[str, typer.Option(metavar="raise|skip", help="At malformed lines.")] = "raise",
+    batch_size: Annotated[int, typer.Option(help="Instances per batch; changes no result.")] = 1000,
+    out: Annotated[str, typer.Option(metavar="FILE|-", help="JSON Lines, or CSV if it ends with .csv.")] = "-",
+    top: Annotated[int, typer.Option(metavar="K", help="Most probable labels that are told.")] = 10,
+    objective: Annotated[str | None, typer.Option(help="Loss that decisions are best for; else the model's.")] = None,
+    score: Annotated[bool, typer.Option("--score", help="Print metrics; the file must have labels.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but predictions and errors.")] = False,
+) -> None:
+    """Predict the instances of a file with a model in a file, and learn nothing. Columns are matched by name."""
+    from stream_ml.cli.predict import predict_file
+
+    predict_file(
+        model,
+        source,
+        labels=labels,
+        format=format,
+        header=not no_header,
+        limit=limit,
+        on_error=on_error,
+        batch_size=batch_size,
+        out=out,
+        top=top,
+        objective=objective,
+        score=score,
+        quiet=quiet,
+    )
 
 
 @app.command()

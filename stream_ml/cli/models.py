@@ -41,10 +41,13 @@ class ModelEntry:
         Gives the pydantic model of its parameters; loading it must be cheap.
     build
         Makes a fresh model from parameters; what it needs is loaded then, not before.
+    in_files
+        Whether it can be saved and loaded.
     """
 
     parameters: Callable[[], type[BaseModel]]
     build: Callable[[dict[str, Any]], Model]
+    in_files: bool = False
 
 
 def _ihomer_parameters() -> type[BaseModel]:
@@ -72,7 +75,7 @@ def _majority_labelset(parameters: dict[str, Any]) -> Model:
 
 
 MODELS: dict[str, ModelEntry] = {
-    "ihomer": ModelEntry(_ihomer_parameters, _ihomer),
+    "ihomer": ModelEntry(_ihomer_parameters, _ihomer, in_files=True),
     "no_change": ModelEntry(lambda: NoParameters, _no_change),
     "majority_labelset": ModelEntry(lambda: MajorityLabelsetParameters, _majority_labelset),
 }

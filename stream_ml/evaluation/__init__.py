@@ -7,12 +7,13 @@ from stream_ml.evaluation.drift_score import score_drifts
 from stream_ml.evaluation.drift_trace import DriftTrace
 from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.partitions import PartitionHistory, adjusted_rand_index
-from stream_ml.evaluation.prequential import Model, Progress, Result, prequential
-from stream_ml.evaluation.ranking import PrecisionAtK
+from stream_ml.evaluation.prequential import Model, Progress, Result, RunState, part_of, prequential
+from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
 from stream_ml.evaluation.warm_up import warm_up
 
 __all__ = [
     "METRICS",
+    "RANKED",
     "Calibration",
     "DriftTrace",
     "MajorityLabelset",
@@ -23,8 +24,10 @@ __all__ = [
     "PrecisionAtK",
     "Progress",
     "Result",
+    "RunState",
     "adjusted_rand_index",
     "compare_on_drifts",
+    "part_of",
     "prequential",
     "score_drifts",
     "warm_up",

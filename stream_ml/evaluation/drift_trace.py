@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 
 __all__ = ["Curve", "DriftTrace"]
@@ -71,6 +74,25 @@ class DriftTrace:
         """How well it went."""
         none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.int64)
         return Curve(np.concatenate([none, *self._rows]), np.concatenate([nothing, *self._counts]))
+
+    def state_dict(self) -> dict[str, NDArray[np.int64]]:
+        """All that it has collected."""
+        curve = self.curve()
+        return {
+            "n_rows": np.array([self.n_rows], dtype=np.int64),
+            "rows": curve.rows,
+            "counts": np.concatenate([np.zeros((0, 3), dtype=np.int64), *self._counts]),
+            "seen": np.concatenate([np.zeros(0, dtype=np.int64), *self._seen]),
+        }
+
+    def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
+        """Take over what `state_dict` gave. Raises `KeyError` or `ValueError` where it is something else."""
+        part = Part.of(state)
+        n = part["rows"].size
+        rows = part.array("rows", Spec(np.int64, (n,), 0))
+        self.n_rows = int(part.array("n_rows", Spec(np.int64, (1,), 0))[0])
+        self._rows, self._counts = [rows], [part.array("counts", Spec(np.int64, (n, 3), 0))]
+        self._seen = [part.array("seen", Spec(np.int64, (part["seen"].size,), 0))]
 
     def rows_seen(self, instances: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many rows had been predicted when so many instances had been learned."""

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 import stream_ml
+from stream_ml.errors import ArtefactError, DataError
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
 from stream_ml.evaluation.calibration import Calibration
+from stream_ml.evaluation.fingerprint import Fingerprint
 from stream_ml.evaluation.metrics import METRICS, Metrics
-from stream_ml.evaluation.ranking import PrecisionAtK
+from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
 from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.state import json_array
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
 
-__all__ = ["Model", "Progress", "Result", "prequential"]
+__all__ = ["Model", "Progress", "Result", "RunState", "part_of", "prequential"]
 
+COUNTS = ("n_rows", "n_predicted", "n_learned", "n_scored", "in_window", "n_labels", "n_features")
 COUNTED_EVENTS = ("drift", "warning", "split", "merge", "swap", "restructure")
 
 
@@ -85,15 +92,39 @@ class Result:
     summary
         The content of `summary.json`.
     windows
-        One dict per window of scored instances: `instance` (rows scored at its end), the model's metrics, its fading
-        metrics with the prefix `fading_`, and the baselines' with `no_change_` and `majority_labelset_`.
+        One dict per window of scored instances: `instance` (rows scored at its end), the model's metrics (those of its
+        rankings, too, None where it has no probabilities), its fading metrics with the prefix `fading_`, and the
+        baselines' with `no_change_` and `majority_labelset_`.
     events
         All events in order.
     """
 
     summary: dict[str, Any]
-    windows: list[dict[str, float]] = field(default_factory=list)
+    windows: list[dict[str, float | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """All that the rest of a run depends on, as of the end of a batch.
+
+    Attributes
+    ----------
+    arrays
+        By name: the model's with the prefix `model.` (see `part_of`), those of baselines and tallies, windows and
+        events so far. Live: they are to be copied or written before the next batch.
+    facts
+        Plain values: the model's `settings` where it has them, `schema`, counts, `fingerprint` of the rows read, and
+        `finished`: whether the stream has ended.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    facts: dict[str, Any]
+
+
+def part_of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 class _Scored:
@@ -120,6 +151,12 @@ class _Scored:
         for name, alternative in predictions.alternatives.items():
             self.alternatives.setdefault(name, Metrics()).update(batch, alternative, rows)
 
+    def tallies(self) -> dict[str, Any]:
+        """All that is counted, by name."""
+        own = {"overall": self.overall, "faded": self.faded, "window": self.window}
+        others = {f"alternatives.{name}": metrics for name, metrics in self.alternatives.items()}
+        return {**own, "ranked": self.ranked, "calibration": self.calibration, **others}
+
 
 def prequential(
     stream: Source | Iterable[Batch],
@@ -132,6 +169,9 @@ def prequential(
     on_batch: Callable[[Progress], None] | None = None,
     on_predictions: Callable[[Batch, Predictions], None] | None = None,
     guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+    on_checkpoint: Callable[[RunState], None] | None = None,
+    checkpoint_every: int | None = None,
+    start: RunState | None = None,
 ) -> Result:
     """Run a model over a stream, beside the no-change and majority-labelset baselines.
 
@@ -156,13 +196,23 @@ def prequential(
         Called after each batch: with the progress; with the batch and what was predicted of it.
     guard
         Gives a context that is entered for the work on each batch, and may put an interrupt off until it is done.
+    on_checkpoint
+        Called with the state of the run when it ends or is interrupted between two batches.
+    checkpoint_every
+        Instances after which it is called, too: at the end of the batch that reaches a multiple.
+    start
+        Go on from this state, of a run of the same settings over the same stream, with a model that has its arrays:
+        what comes is what would have come. The rows that the run had read are read again, and passed over.
 
     Raises
     ------
     ValueError
         `window` below 1, or `fading` outside (0, 1].
+    DataError
+        The stream does not begin with the rows that the run of `start` had read.
     KeyboardInterrupt
-        Never: an interrupted run gives the result so far, with `summary["interrupted"]` true.
+        Only while rows are passed over: else an interrupted run gives the result so far, with
+        `summary["interrupted"]` true.
 
     Examples
     --------
@@ -181,17 +231,35 @@ def prequential(
     result = Result({})
     state = _Run(scored, window, result)
     began = time.perf_counter()
-    interrupted = False
+    batches = iter(stream)
+    if start is not None:
+        state.restore(start)
+        began -= start.facts["wall_seconds"]
+        batches = _after(batches, state, start, getattr(stream, "name", "the stream"))
+    interrupted, whole = False, True
+
+    def checkpoint(finished: bool) -> None:
+        if on_checkpoint is not None:
+            facts = {"finished": finished, "wall_seconds": time.perf_counter() - began}
+            on_checkpoint(state.state(facts))
+
     try:
-        for batch in stream:
+        for batch in batches:
             with guard():
+                whole, before = False, state.n_instances
                 predictions = state.take(batch)
                 if on_predictions is not None:
                     on_predictions(batch, predictions)
+                whole = True
+                if checkpoint_every and state.n_instances // checkpoint_every > before // checkpoint_every:
+                    checkpoint(finished=False)
                 if on_batch is not None:
                     on_batch(state.progress())
     except KeyboardInterrupt:
         interrupted = True
+    if whole:  # without a guard, an interrupt may have come in the middle of a batch
+        with suppress(KeyboardInterrupt), guard():
+            checkpoint(finished=not interrupted)
     state.close_window()
     result.summary = _summary(state, stream, model, name or type(model).__name__)
     result.summary["wall_seconds"] = time.perf_counter() - began
@@ -207,11 +275,13 @@ class _Run:
         self.n_rows = self.n_predicted = self.n_learned = self.n_scored = self.in_window = 0
         self.schema: Schema | None = None
         self.n_labels = self.n_features = 0
+        self.fingerprint = Fingerprint()
 
     def take(self, batch: Batch) -> Predictions:
         """One batch through all predictors."""
         predictions = {key: s.predict(batch) for key, s in self.scored.items()}
         self.schema, self.n_labels, self.n_features = batch.schema, batch.n_labels, batch.n_features
+        self.fingerprint.update(batch)
         to_predict = (batch.mode & PREDICT) != 0
         self.n_rows += len(batch)
         self.n_predicted += int(np.count_nonzero(to_predict))
@@ -241,14 +311,67 @@ class _Run:
         """Note the metrics of the window under way, unless it is empty."""
         if not self.in_window:
             return
-        row: dict[str, float] = {"instance": self.n_scored, "rows": self.in_window}
+        row: dict[str, float | None] = {"instance": self.n_scored, "rows": self.in_window}
         for key, s in self.scored.items():
             prefix = "" if key == "model" else f"{key}_"
             row |= {prefix + metric: value for metric, value in s.window.result().items()}
+            if key == "model":
+                row |= dict.fromkeys(RANKED) | s.ranked.recent()
             s.window.clear()
+            s.ranked.mark()
         row |= {f"fading_{metric}": value for metric, value in self.scored["model"].faded.result().items()}
         self.result.windows.append(row)
         self.in_window = 0
+
+    def state(self, more: dict[str, Any]) -> RunState:
+        """Where the run is, to go on from it."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for key, s in self.scored.items():
+            prefix = "model" if key == "model" else f"baseline.{key}"
+            held: Any = s.model
+            state = held.live_state() if hasattr(held, "live_state") else held.state_dict()
+            arrays |= {f"{prefix}.{name}": array for name, array in state.items()}
+            for part, tally in s.tallies().items():
+                arrays |= {f"scored.{key}.{part}.{name}": array for name, array in tally.state_dict().items()}
+        model = self.scored["model"].model
+        settings, schema = getattr(model, "settings", None), getattr(model, "schema", None)
+        # whole: a model may have made room for columns that were read ahead
+        schema = schema if self.schema is None else self.schema
+        facts = {
+            "settings": None if settings is None else settings.model_dump(mode="json"),
+            "schema": None if schema is None else schema.to_dict(),
+            "fingerprint": self.fingerprint.facts(),
+            "alternatives": list(self.scored["model"].alternatives),
+            "seconds": {key: s.seconds for key, s in self.scored.items()},
+        }
+        # as text: plain values of an artefact lose the order of their keys
+        arrays["windows"] = json_array(self.result.windows)
+        arrays["events"] = json_array([event.to_dict() for event in self.result.events])
+        return RunState(arrays, facts | {name: getattr(self, name) for name in COUNTS} | more)
+
+    def restore(self, start: RunState) -> None:
+        """Take over all but the model's own state."""
+        try:
+            self._restore(start)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise ArtefactError(f"the run's state: its parts do not fit together: {error}") from error
+
+    def _restore(self, start: RunState) -> None:
+        facts = start.facts
+        self.scored["model"].alternatives = {name: Metrics() for name in facts["alternatives"]}
+        for key, s in self.scored.items():
+            if key != "model":
+                held: Any = s.model
+                held.load_state_dict(part_of(start.arrays, f"baseline.{key}."))
+            for part, tally in s.tallies().items():
+                tally.load_state_dict(part_of(start.arrays, f"scored.{key}.{part}."))
+            s.seconds = float(facts["seconds"][key])
+        for name in COUNTS:
+            setattr(self, name, int(facts[name]))
+        self.schema = None if facts["schema"] is None else Schema.from_dict(facts["schema"])
+        self.fingerprint = Fingerprint()
+        self.result.windows = json.loads(start.arrays["windows"].tobytes())
+        self.result.events = [Event(**event) for event in json.loads(start.arrays["events"].tobytes())]
 
     def progress(self) -> Progress:
         """Where the run is."""
@@ -262,6 +385,40 @@ class _Run:
             model.overall.result(),
             len(self.result.events),
         )
+
+
+def _after(batches: Iterator[Batch], run: _Run, start: RunState, name: str) -> Iterator[Batch]:
+    """What follows the rows that the run has read already, once it is known that these are the same."""
+    left, last = run.n_rows, None
+    while left:
+        batch = next(batches, None)
+        if batch is None:
+            found = f"{run.n_rows - left:,}"
+            raise _changed(name, "fewer rows than the run had read", f"at least {run.n_rows:,}", found)
+        last = batch.rows(0, min(left, len(batch)))
+        run.fingerprint.update(last)
+        left -= len(last)
+        if len(last) < len(batch):
+            batches = chain([batch.rows(len(last), len(batch))], batches)
+    if last is not None:
+        columns_now = last.schema.to_dict(last.n_features, last.n_labels)
+        for columns, n in (("features", run.n_features), ("labels", run.n_labels)):
+            now, then = columns_now[columns], start.facts["schema"][columns][:n]
+            if len(now) != len(then):
+                problem = f"another number of {columns} than the run had met"
+                raise _changed(name, problem, f"{len(then):,}", f"{len(now):,}")
+            for new, old in zip(now, then, strict=True):
+                if new != old:
+                    raise _changed(name, f"other {columns} than the run had met", f"{old}", f"{new}")
+    if run.fingerprint != Fingerprint(start.facts["fingerprint"]):
+        raise _changed(name, f"its first {run.n_rows:,} rows are not those that the run had read", None, None)
+    return batches
+
+
+def _changed(name: str, problem: str, expected: str | None, found: str | None) -> DataError:
+    """The stream is not the one that the run was of."""
+    hint = "the stream changed since; a new run begins anew"
+    return DataError(problem, source=name, expected=expected, found=found, hint=hint)
 
 
 def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
@@ -288,12 +445,12 @@ def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
         "seconds": seconds,
         "instances_per_second": run.n_instances / seconds if seconds else 0.0,
         "peak_rss_mb": _peak_rss_mb(),
-        "metrics": _of(overall),
+        "metrics": _of(overall) | dict.fromkeys(RANKED) | run.scored["model"].ranked.result(),
         "objectives": _objectives(run.scored["model"]),
-        "ranking": run.scored["model"].ranked.result(),
         "calibration": run.scored["model"].calibration.result(),
         "fading_metrics": _of(run.scored["model"].faded),
-        "baselines": {key: _of(s.overall) for key, s in run.scored.items() if key != "model"},
+        # a label set ranks nothing
+        "baselines": {key: _of(s.overall) | dict.fromkeys(RANKED) for key, s in run.scored.items() if key != "model"},
         "events": {kind: kinds[kind] for kind in (*COUNTED_EVENTS, *sorted(set(kinds) - set(COUNTED_EVENTS)))},
         "clusters": [[labels[label] for label in cluster] for cluster in getattr(model, "clusters", [])],
         "versions": {

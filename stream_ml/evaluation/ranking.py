@@ -11,13 +11,19 @@ from stream_ml.evaluation._kernels import top_hits
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import Batch, Predictions
 
-__all__ = ["PrecisionAtK"]
+__all__ = ["RANKED", "PrecisionAtK"]
+
+DEPTHS = (1, 3, 5)
+RANKED = tuple(f"precision_at_{k}" for k in DEPTHS)
+"""Names of the metrics of rankings, as a run reports them."""
 
 
 class PrecisionAtK:
     """Precision@k, the measure of extreme multi-label classification, for some k at once.
 
-    A row with fewer than k positive labels cannot reach 1; with fewer than k labels the missing ranks are misses.
+    |the k most probable labels that are positive| / k, averaged over all rows added (Bhatia et al.: The extreme
+    classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than k
+    positive labels cannot reach 1; with fewer than k labels the missing ranks are misses.
 
     Parameters
     ----------
@@ -35,10 +41,11 @@ class PrecisionAtK:
     {'precision_at_1': 1.0, 'precision_at_3': 0.6666666666666666}
     """
 
-    def __init__(self, ks: Sequence[int] = (1, 3, 5)) -> None:
+    def __init__(self, ks: Sequence[int] = DEPTHS) -> None:
         self.ks = tuple(ks)
         self._hits = np.zeros(max(self.ks), dtype=np.int64)
         self._rows = np.zeros(1, dtype=np.int64)
+        self.mark()
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
         """Add rows of a batch: those named, or all. Predictions without probabilities add nothing."""
@@ -51,17 +58,28 @@ class PrecisionAtK:
 
     def result(self) -> dict[str, float]:
         """`precision_at_<k>` for each k; empty when nothing was ranked."""
-        rows = int(self._rows[0])
-        if not rows:
-            return {}
-        return {f"precision_at_{k}": int(self._hits[:k].sum()) / (k * rows) for k in self.ks}
+        return self._of(self._hits, int(self._rows[0]))
+
+    def mark(self) -> None:
+        """Begin a window here."""
+        self._hits_before, self._rows_before = self._hits.copy(), self._rows.copy()
+
+    def recent(self) -> dict[str, float]:
+        """The same as `result` of the rows since the last `mark`."""
+        return self._of(self._hits - self._hits_before, int(self._rows[0] - self._rows_before[0]))
+
+    def _of(self, hits: NDArray[np.int64], rows: int) -> dict[str, float]:
+        return {f"precision_at_{k}": int(hits[:k].sum()) / (k * rows) for k in self.ks} if rows else {}
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
-        return {"hits": self._hits, "rows": self._rows}
+        before = {"hits_before": self._hits_before, "rows_before": self._rows_before}
+        return {"hits": self._hits, "rows": self._rows, **before}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
         part = Part.of(state)
         self._hits = part.array("hits", Spec(np.int64, self._hits.shape, 0))
         self._rows = part.array("rows", Spec(np.int64, (1,), 0))
+        self._hits_before = part.array("hits_before", Spec(np.int64, self._hits.shape, 0))
+        self._rows_before = part.array("rows_before", Spec(np.int64, (1,), 0))

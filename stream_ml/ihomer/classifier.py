@@ -17,11 +17,12 @@ from stream_ml.errors import ArtefactError, ConfigError, DataError
 from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, SleepSchedule, Stacking
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.files import MODEL, model_in
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
-from stream_ml.states import FLAWS, Part, Spec, shown, told
+from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.schema import Schema
@@ -30,7 +31,6 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
-MODEL = "model"
 EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
@@ -398,10 +398,12 @@ class IHomerClassifier:
     def load(cls, path: str | Path) -> IHomerClassifier:
         """The model that `save` wrote; its future is the same, bit for bit. Its `schema` tells the columns it knows.
 
+        The checkpoint of a run or of the Kafka service gives the model in it.
+
         Raises
         ------
         ArtefactError
-            The file is missing, damaged, or no model.
+            The file is missing, damaged, or holds no such model.
 
         Examples
         --------
@@ -416,10 +418,7 @@ class IHomerClassifier:
         >>> again.n_learned, again.schema.n_labels == batch.n_labels
         (500, True)
         """
-        artefact = read_artefact(Path(path))
-        if artefact.facts.get("kind") != MODEL:
-            raise ArtefactError(f"{path}: holds a {shown(artefact.facts.get('kind'))}, not a model")
-        return cls.from_saved(artefact.arrays, artefact.facts, source=str(path))
+        return cls.from_saved(*model_in(read_artefact(Path(path)), str(path)), source=str(path))
 
     @classmethod
     def from_saved(

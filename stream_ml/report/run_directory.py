@@ -13,14 +13,21 @@ import numpy as np
 import orjson
 
 from stream_ml.errors import ConfigError
-from stream_ml.evaluation import Result
+from stream_ml.evaluation import Result, RunState
 from stream_ml.ihomer.events import Event
+from stream_ml.storage import write_artefact
 from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
-__all__ = ["RUN_FILES", "RunDirectory"]
+__all__ = ["CHECKPOINT", "PREDICTIONS", "RUN_FILES", "RunDirectory"]
 
-RUN_FILES = ("summary.json", "config.yaml", "windows.csv", "events.jsonl", "reliability.csv", "predictions.jsonl")
+CHECKPOINT, PREDICTIONS = "checkpoint.safetensors", "predictions.jsonl"
+RUN_FILES = (
+    "summary.json", "config.yaml", "windows.csv", "events.jsonl", "reliability.csv", PREDICTIONS, CHECKPOINT
+)  # fmt: skip
 """All that a run may write. A directory that holds anything else is not a run's, and is never written to."""
+LEAVINGS = f".{CHECKPOINT}.*.part"
+"""What a process that was killed while it wrote a checkpoint has left."""
+COPIED = 1 << 20
 
 
 class RunDirectory:
@@ -35,27 +42,41 @@ class RunDirectory:
         The directory; None: a new one under `runs/`, named by the time.
     overwrite
         Whether a run that the directory holds may be replaced.
+    resumed
+        The directory of a run that goes on here, and how many bytes of its `predictions.jsonl` stand. What this
+        directory holds is then kept, if it is that one, and the predictions go on behind those bytes.
 
     Raises
     ------
     ConfigError
-        The path is a file, or a directory that holds other things than a run's, or a run that is not to be replaced.
+        The path is a file, or a directory that holds other things than a run's, or a run that is not to be replaced;
+        or the predictions of the run that goes on are not there.
     """
 
-    def __init__(self, path: str | Path | None = None, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, path: str | Path | None = None, *, overwrite: bool = False, resumed: tuple[Path, int] | None = None
+    ) -> None:
         self.path = Path(path) if path is not None else _by_time()
         self._made = False
         self._predictions: IO[bytes] | None = None
+        self._resumed = resumed
+        self._in_place = resumed is not None and self.path.exists() and self.path.samefile(resumed[0])
         try:
             held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+            leavings = {entry.name for entry in self.path.glob(LEAVINGS)} if held else set()
         except NotADirectoryError:
             raise ConfigError(f"{self.path}: is a file; results need a directory") from None
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
-        if foreign := sorted(held - set(RUN_FILES)):
+        if foreign := sorted(held - set(RUN_FILES) - leavings):
             raise ConfigError(f"{self.path}: holds {foreign[0]!r}, which no run wrote; name a new or empty directory")
-        if held and not overwrite:
-            raise ConfigError(f"{self.path}: holds a run already; name another directory, or say --overwrite")
+        if held and not overwrite and not self._in_place:
+            more = f", or go on with it: --resume {self.path}" if CHECKPOINT in held else ""
+            raise ConfigError(f"{self.path}: holds a run already; name another directory, or say --overwrite{more}")
+        if resumed is not None and resumed[1]:
+            kept = resumed[0] / PREDICTIONS
+            if not kept.is_file() or kept.stat().st_size < resumed[1]:
+                raise ConfigError(f"{kept}: lacks predictions that the run had written; the run cannot go on")
 
     def save_predictions(self, batch: Batch, predictions: Predictions) -> None:
         """Append what was predicted of a batch to `predictions.jsonl`, one line per predicted row.
@@ -63,8 +84,7 @@ class RunDirectory:
         Fields: `row` (its number in the stream), `id` where the stream has them, `labels` (null when not known),
         `predicted`, and `probabilities` of the predicted labels where the model gives them.
         """
-        if self._predictions is None:
-            self._predictions = self._open("predictions.jsonl")
+        file = self._open_predictions()
         names = batch.schema.labels
         truth, chosen = batch.y_indices.tolist(), predictions.label_indices.tolist()
         y_starts, z_starts = batch.y_indptr.tolist(), predictions.label_indptr.tolist()
@@ -81,10 +101,33 @@ class RunDirectory:
             if predictions.probabilities is not None:
                 record["probabilities"] = [round(p, 6) for p in predictions.probabilities[row, picked].tolist()]
             lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-        self._predictions.write(b"".join(lines))
+        file.write(b"".join(lines))
+
+    def write_checkpoint(self, state: RunState, config: dict[str, Any]) -> None:
+        """Write `checkpoint.safetensors`, whole or not at all: the run can go on from there whatever happens."""
+        self._make()
+        size = 0
+        if self._predictions is not None:
+            self._predictions.flush()
+            os.fsync(self._predictions.fileno())
+            size = self._predictions.tell()
+        elif self._resumed is not None:
+            size = self._resumed[1]
+        path = self.path / CHECKPOINT
+        try:
+            write_artefact(path, state.arrays, {**state.facts, "kind": "run", "config": config, "predictions": size})
+        except OSError as error:
+            problem = (error.strerror or str(error)).lower()
+            raise ConfigError(f"{path}: cannot be written: {problem}; what it held before is still there") from None
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint of a run that needs it no longer."""
+        (self.path / CHECKPOINT).unlink(missing_ok=True)
 
     def write(self, result: Result, config: str) -> list[Path]:
         """Write all files of a finished run; `config` is the text of `config.yaml`. Gives them."""
+        if self._resumed is not None and self._resumed[1]:
+            self._open_predictions()
         with self._open("config.yaml") as file:
             file.write(config.encode())
         self._write_table("windows.csv", result.windows or [{"instance": None, "rows": None}])
@@ -101,6 +144,25 @@ class RunDirectory:
         """Finish `predictions.jsonl`."""
         if self._predictions is not None:
             self._predictions.close()
+
+    def _open_predictions(self) -> IO[bytes]:
+        """`predictions.jsonl`, at the place where the next line goes."""
+        if self._predictions is not None:
+            return self._predictions
+        if self._resumed is None or not self._resumed[1]:
+            self._predictions = self._open(PREDICTIONS)
+        elif self._in_place:
+            self._make()
+            self._predictions = (self.path / PREDICTIONS).open("r+b")
+            self._predictions.truncate(self._resumed[1])
+            self._predictions.seek(0, os.SEEK_END)
+        else:
+            self._predictions, left = self._open(PREDICTIONS), self._resumed[1]
+            with (self._resumed[0] / PREDICTIONS).open("rb") as kept:
+                while left and (data := kept.read(min(left, COPIED))):
+                    self._predictions.write(data)
+                    left -= len(data)
+        return self._predictions
 
     def _write_table(self, name: str, rows: Sequence[Mapping[str, float | None]]) -> None:
         self._make()
@@ -125,8 +187,10 @@ class RunDirectory:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in RUN_FILES:
+            for name in () if self._in_place else RUN_FILES:
                 (self.path / name).unlink(missing_ok=True)
+            for leaving in self.path.glob(LEAVINGS):
+                leaving.unlink(missing_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
         if not os.access(self.path, os.W_OK):

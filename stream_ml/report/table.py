@@ -27,14 +27,15 @@ def metrics_table(summary: dict[str, Any]) -> Table:
         table.add_column(name.replace("_", " "), justify="right")
     for metric in summary["metrics"]:
         values = [column[metric] for _, column in columns]
-        best = (min if metric in LOWER_IS_BETTER else max)(round(value, 4) for value in values)
+        given = [round(value, 4) for value in values if value is not None]
+        best = (min if metric in LOWER_IS_BETTER else max)(given, default=None)
         cells = []
         for value in values:
-            won = round(value, 4) == best and len(values) > 1
-            cells.append(Text(f"{value:.4f} {'*' if won else ' '}", style="bold green" if won else ""))
-        table.add_row(metric.replace("_", " "), *cells)
-    for metric, value in summary.get("ranking", {}).items():
-        table.add_row(metric.replace("_", " "), f"{value:.4f}  ", *["-  "] * len(summary["baselines"]))
+            won = value is not None and round(value, 4) == best and len(given) > 1
+            text = "- " if value is None else f"{value:.4f} {'*' if won else ' '}"
+            cells.append(Text(text, style="bold green" if won else ""))
+        if given:
+            table.add_row(metric.replace("_", " "), *cells)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
 from stream_ml.streams.files import open_stream
+from stream_ml.streams.matching import Matched
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import Skipped, Stream, concatenate
 from stream_ml.streams.transforms import Delayed, Limited, Shuffled
@@ -15,6 +16,7 @@ __all__ = [
     "Drift",
     "Feature",
     "Limited",
+    "Matched",
     "Predictions",
     "Schema",
     "Shuffled",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -44,7 +44,7 @@ class ArffStream(FileStream):
         self,
         path: Path,
         *,
-        labels: str | None = None,
+        labels: str | Collection[str] | None = None,
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -15,15 +15,13 @@ from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_spec import choose_labels
 from stream_ml.streams.lines import MAX_FIELD, decode, shown
-from stream_ml.streams.schema import Feature
+from stream_ml.streams.schema import OTHER, Feature
 from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["OTHER", "CsvStream"]
 
 PROBE_ROWS, PROBE_CELLS = 1000, 1 << 20
 MAX_COLUMNS = 1 << 20
-OTHER = "(other)"
-"""The value that stands for all that a nominal column has not shown in the first rows."""
 MISSING = {"", "?", "NA"}
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
 QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
@@ -53,7 +51,7 @@ class CsvStream(FileStream):
         self,
         path: Path,
         *,
-        labels: str | None = None,
+        labels: str | Collection[str] | None = None,
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
         header: bool = True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ def open_stream(
     path: str | PathLike[str],
     *,
     batch_size: int = 1000,
-    labels: str | None = None,
+    labels: str | Collection[str] | None = None,
     format: str | None = None,
     limit: int | None = None,
     shuffle: int | None = None,
@@ -44,6 +45,7 @@ def open_stream(
         Rows per batch.
     labels
         Which columns are labels: `first:N`, `last:N`, `prefix:P`, `xml:FILE` or `name,name`; ARFF and CSV files only.
+        A collection of names: those of them that are there, perhaps none; other formats name labels in every row.
         Default: a MULAN `.xml` of the same stem beside the file, else MEKA's `-C`.
     format
         `arff`, `csv`, `jsonl`, `svmlight` or `xmc`, where the name does not tell.
@@ -88,7 +90,7 @@ def open_stream(
     if file.is_dir():
         raise DataError("is a directory", source=str(file), expected="a file")
     kind = format or _format_of(file)
-    if labels is not None and kind not in {"arff", "csv"}:
+    if isinstance(labels, str) and kind not in {"arff", "csv"}:
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
     if not header and kind != "csv":
         raise DataError(f"a {kind} file needs no line of names", source=str(file), hint="leave --no-header out")
@@ -101,7 +103,12 @@ def open_stream(
 
 
 def _opened(
-    file: Path, kind: str, labels: str | None, batch_size: int, on_error: Literal["raise", "skip"], header: bool
+    file: Path,
+    kind: str,
+    labels: str | Collection[str] | None,
+    batch_size: int,
+    on_error: Literal["raise", "skip"],
+    header: bool,
 ) -> Stream:
     """The reader of a format; those that are not used are not loaded."""
     if kind == "arff":

@@ -6,7 +6,7 @@ import csv
 import difflib
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from stream_ml.errors import DataError, LabelSpecError
@@ -17,11 +17,14 @@ __all__ = ["HOW_TO", "choose_labels", "label_columns", "meka_count", "mulan_labe
 HOW_TO = "name them with --labels first:N | last:N | prefix:P | xml:FILE | name,name"
 
 
-def choose_labels(spec: str | None, columns: Sequence[str], path: Path, *, relation: str | None = None) -> list[int]:
+def choose_labels(
+    spec: str | Collection[str] | None, columns: Sequence[str], path: Path, *, relation: str | None = None
+) -> list[int]:
     """Positions of the label columns of a file, rising.
 
-    They are those of `spec` (see `label_columns`), else of a MULAN `.xml` of the same stem beside the file, else those
-    of MEKA's `-C n` in the relation's name: the first n columns, the last n where n is negative.
+    They are those of `spec` (see `label_columns`; of a collection of names those that are there, perhaps none), else
+    of a MULAN `.xml` of the same stem beside the file, else those of MEKA's `-C n` in the relation's name: the first n
+    columns, the last n where n is negative.
 
     Raises
     ------
@@ -30,8 +33,10 @@ def choose_labels(spec: str | None, columns: Sequence[str], path: Path, *, relat
     """
     source = str(path)
     chosen: list[int] = []
-    if spec is not None:
+    if isinstance(spec, str):
         chosen = label_columns(spec, columns, source=source)
+    elif spec is not None:
+        chosen = [place for place, name in enumerate(columns) if name in spec]
     elif (xml := sibling_xml(path)) is not None:
         chosen = _named(mulan_labels(xml), columns, source, f" of {xml.name}")
     else:

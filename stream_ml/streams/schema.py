@@ -10,7 +10,10 @@ import numpy as np
 
 from stream_ml.errors import DataError
 
-__all__ = ["Feature", "Schema"]
+__all__ = ["OTHER", "Feature", "Schema"]
+
+OTHER = "(other)"
+"""The value that stands for all that a nominal column of a CSV file has not shown in the first rows."""
 
 
 @dataclass(frozen=True, slots=True)

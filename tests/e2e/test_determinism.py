@@ -23,7 +23,6 @@ STABLE = (
     "n_scored",
     "n_learned",
     "metrics",
-    "ranking",
     "fading_metrics",
     "calibration",
     "objectives",
