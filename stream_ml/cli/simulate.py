@@ -21,18 +21,16 @@ SLICES = 20
 """Pauses a second, when the rate is limited."""
 
 
-def messages(batch: Batch, first: int) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each row as a message without its labels, and its labels; ids count from `first`.
+def messages(batch: Batch, first: int) -> Iterator[tuple[dict[str, Any], list[str] | dict[str, bool] | None]]:
+    """Each row as a message without its labels, and its labels (None: not known); ids count from `first`.
 
     `x` is a list where the schema is dense and numeric, else an object: zeros left out, nominal values as texts.
     """
     schema = batch.schema
     numeric = all(not f.nominal for f in schema.features)
     names = [f.name for f in schema.features]
-    labels = schema.labels
     x_ends, indices, values = batch.x_indptr.tolist(), batch.x_indices.tolist(), batch.x_values.tolist()
-    y_ends, positive = batch.y_indptr.tolist(), batch.y_indices.tolist()
-    for row in range(len(batch)):
+    for row, labels in enumerate(batch.labels_told()):
         lo, hi = x_ends[row], x_ends[row + 1]
         x: Any
         if numeric and not schema.sparse:
@@ -48,7 +46,7 @@ def messages(batch: Batch, first: int) -> Iterator[tuple[dict[str, Any], list[st
                 elif v:
                     x[names[j]] = v
         key = batch.ids[row] if batch.ids is not None else str(first + row)
-        yield {"id": key, "x": x}, [labels[m] for m in positive[y_ends[row] : y_ends[row + 1]]]
+        yield {"id": key, "x": x}, labels
 
 
 def feed_kafka(
@@ -82,8 +80,13 @@ def feed_kafka(
 
     feeder = Feeder(servers)
     feeder.create(dict.fromkeys([topic, *create]), partitions)
-    owed: deque[tuple[str, list[str]]] = deque()
+    owed: deque[tuple[str, list[str] | dict[str, bool] | None]] = deque()
     sent, began = 0, time.monotonic()
+
+    def pay(key: str, late: list[str] | dict[str, bool] | None) -> None:
+        if late is not None:
+            feeder.send(topic, key, orjson.dumps({"id": key, "y": late}))
+
     for batch in stream:
         for message, labels in messages(batch, batch.first):
             if delay:
@@ -92,13 +95,12 @@ def feed_kafka(
                 message["y"] = labels
             feeder.send(topic, message["id"], orjson.dumps(message))
             if len(owed) > delay:
-                key, late = owed.popleft()
-                feeder.send(topic, key, orjson.dumps({"id": key, "y": late}))
+                pay(*owed.popleft())
             sent += 1
             if rate is not None and sent % max(1, int(rate / SLICES)) == 0:
                 time.sleep(max(0.0, began + sent / rate - time.monotonic()))
     for key, late in owed:
-        feeder.send(topic, key, orjson.dumps({"id": key, "y": late}))
+        pay(key, late)
     feeder.close()
     seconds = time.monotonic() - began
     print(f"{sent:,} instances to {topic} in {seconds:.1f} s ({sent / max(seconds, 1e-9):,.0f}/s)")  # noqa: T201

@@ -16,7 +16,7 @@ __all__ = ["Calibration"]
 
 
 class Calibration:
-    """Reliability of the labels' probabilities, over all pairs of a scored row and a label.
+    """Reliability of the labels' probabilities, over all pairs of a scored row and a label that is known.
 
     The expected calibration error is over the pairs whose probability is above `least` (nearly all pairs are negative
     and near 0, and would hide the others), in bins of equal width: the mean distance of mean probability and share of
@@ -46,7 +46,7 @@ class Calibration:
 
     def __init__(self, *, bins: int = 20, least: float = 0.05, fading: float = 0.999) -> None:
         self.least, self.fading = least, fading
-        self._bins, self._losses, self._prior = np.zeros((bins, 3)), np.zeros(3), np.zeros(1)
+        self._bins, self._losses, self._prior = np.zeros((bins, 3)), np.zeros(3), np.zeros((2, 1))
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
         """Add rows of a batch: those named, or all. Predictions without probabilities add nothing."""
@@ -54,12 +54,13 @@ class Calibration:
             return
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         p = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
-        self._prior = grown(self._prior, (1 + capacity(p.shape[1], len(self._prior) - 1),))
+        self._prior = grown(self._prior, (2, 1 + capacity(p.shape[1], self._prior.shape[1] - 1)))
         known = batch.labels_known()
         calibration_rows(
             p,
             batch.y_indptr,
             batch.y_indices,
+            batch.unknown_labels(p.shape[1]),
             chosen,
             known,
             self.least,
@@ -106,4 +107,4 @@ class Calibration:
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state_dict` gave."""
         self._bins, self._losses = np.array(state["bins"], order="C"), np.array(state["losses"])
-        self._prior = np.array(state["prior"])
+        self._prior = np.array(state["prior"], order="C")

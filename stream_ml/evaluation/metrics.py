@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown
 from stream_ml.evaluation._kernels import score_rows
-from stream_ml.streams.batch import Batch, Predictions
+from stream_ml.streams.batch import Batch, Predictions, all_known
 
 __all__ = ["METRICS", "Metrics"]
 
@@ -35,6 +35,9 @@ class Metrics:
     an empty label set are 1. The label space may grow at any time; Hamming loss and macro averages are over the labels
     known when they are asked for.
 
+    Of a row whose labels are known in part only those count: what is predicted of the others is neither right nor
+    wrong, the row is an exact match when all known labels are right, and Hamming loss is over known labels.
+
     Parameters
     ----------
     fading
@@ -57,7 +60,7 @@ class Metrics:
         self.fading = fading
         self.n_labels = 0
         self._counts = np.zeros((3, 0))
-        self._sums = np.zeros(6)
+        self._sums = np.zeros(8)
         self._weight = np.ones(1)
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
@@ -73,6 +76,7 @@ class Metrics:
             batch.y_indices,
             predictions.label_indptr,
             predictions.label_indices,
+            batch.partial or all_known(len(batch)),
             chosen,
             1.0 / self.fading,
             self._weight,
@@ -94,12 +98,12 @@ class Metrics:
         return float(self._weight[0]) * self.fading
 
     def cardinality(self) -> float:
-        """Mean number of labels of a row."""
+        """Mean number of positive labels of a row, as far as they are known."""
         return float(self._sums[5] / self._sums[0]) if self._sums[0] else 0.0
 
     def result(self) -> dict[str, float]:
         """All metrics by name, in the order of `METRICS`; zeros before any row."""
-        n, exact, errors, f1, jaccard, _ = self._sums.tolist()
+        n, exact, errors, f1, jaccard, _, partial, known = self._sums.tolist()
         if not n:
             return dict.fromkeys(METRICS, 0.0)
         tp, fp, fn = self._counts[:, : self.n_labels]
@@ -108,7 +112,7 @@ class Metrics:
         hits, false, missed = tp.sum(), fp.sum(), fn.sum()
         values = (
             exact / n,
-            errors / (n * max(1, self.n_labels)),
+            errors / ((n - partial) * max(1, self.n_labels) + known),
             f1 / n,
             jaccard / n,
             _share(2 * hits, 2 * hits + false + missed),

@@ -17,6 +17,7 @@ class PrecisionAtK:
     """Precision@k, the measure of extreme multi-label classification, for some k at once.
 
     A row with fewer than k positive labels cannot reach 1; with fewer than k labels the missing ranks are misses.
+    Where labels are known in part, those that are known are ranked.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ class PrecisionAtK:
             return
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         probabilities = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
-        top_hits(probabilities, batch.y_indptr, batch.y_indices, chosen, self._hits)
+        unknown = batch.unknown_labels(probabilities.shape[1])
+        top_hits(probabilities, batch.y_indptr, batch.y_indices, unknown, chosen, self._hits)
         self._rows += len(chosen)
 
     def result(self) -> dict[str, float]:

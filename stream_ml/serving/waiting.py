@@ -11,9 +11,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from stream_ml.streams.json_lines import Told
+
 __all__ = ["EarlyLabels", "Waiting", "WaitingInstances", "Watermark"]
 
 RECENT = 16
+NOTHING = np.zeros(0, dtype=np.int32)
 
 
 class Watermark:
@@ -57,6 +60,8 @@ class Waiting(NamedTuple):
     predicted: NDArray[np.int32]
     since: int
     """The watermark when it came; -1 before there was one."""
+    told: NDArray[np.int32] = NOTHING
+    """Labels told of it so far; once there are some it has been learned."""
 
 
 class WaitingInstances:
@@ -89,10 +94,14 @@ class WaitingInstances:
         """The instance of that id, which waits no longer."""
         return self._by_id.pop(key, None)
 
-    def set_predicted(self, key: str, instance: Waiting, predicted: NDArray[np.int32]) -> None:
-        """Note what was predicted of an instance, if it still waits."""
-        if self._by_id.get(key) is instance:
-            self._by_id[key] = instance._replace(predicted=predicted)
+    def get(self, key: str) -> Waiting | None:
+        """The instance of that id, which waits on."""
+        return self._by_id.get(key)
+
+    def update(self, key: str, old: Waiting, new: Waiting) -> None:
+        """Note what became known of an instance, if it still waits; its place in the queue stays."""
+        if self._by_id.get(key) is old:
+            self._by_id[key] = new
 
     def expire(self, now: int) -> int:
         """Give up what is too old by the watermark, or too much; tells how many."""
@@ -122,11 +131,25 @@ class WaitingInstances:
         keys = orjson.loads(arrays["ids"].tobytes())
         x = _parts(arrays["x_indptr"], len(keys), arrays["x_indices"], arrays["x_values"])
         predicted = _parts(arrays["p_indptr"], len(keys), arrays["p_indices"])
+        told = _parts(arrays["t_indptr"], len(keys), arrays["t_indices"])
         since = arrays["since"].tolist()
         self._by_id = OrderedDict(
-            (str(key), Waiting(i.astype(np.int32), v.astype(np.float32), p.astype(np.int32), int(s)))
-            for key, (i, v), (p,), s in zip(keys, x, predicted, since, strict=True)
+            (
+                str(key),
+                Waiting(i.astype(np.int32), v.astype(np.float32), p.astype(np.int32), int(s), t.astype(np.int32)),
+            )
+            for key, (i, v), (p,), s, (t,) in zip(keys, x, predicted, since, told, strict=True)
         )
+
+
+def _together(kept: Told, told: Told) -> tuple[Told, int]:
+    """Labels told in two messages, one of them in part: what was told first stands. How many were told again, too."""
+    if isinstance(kept, list):
+        return kept, len(told)
+    repeated = sum(name in kept for name in told)
+    if isinstance(told, dict):
+        return {**told, **kept}, repeated
+    return [name for name, on in kept.items() if on] + [name for name in told if name not in kept], repeated
 
 
 def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
@@ -146,6 +169,8 @@ def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
         "x_values": joined([w.values for w in instances], np.float32),
         "p_indptr": ends([len(w.predicted) for w in instances]),
         "p_indices": joined([w.predicted for w in instances], np.int32),
+        "t_indptr": ends([len(w.told) for w in instances]),
+        "t_indices": joined([w.told for w in instances], np.int32),
         "since": np.array([w.since for w in instances], dtype=np.int64),
     }
 
@@ -167,26 +192,37 @@ class EarlyLabels:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._by_id: OrderedDict[str, tuple[Any, str, int]] = OrderedDict()
+        self._by_id: OrderedDict[str, tuple[Told, str, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def put(self, key: str, labels: Any, place: str, since: int) -> list[tuple[str, Any, str]]:
-        """Keep labels (`place`: where they stood); gives what had to give way as (id, labels, place)."""
-        gone = [(key, *self._by_id.pop(key)[:2])] if key in self._by_id else []
-        self._by_id[key] = (labels, place, since)
-        while len(self._by_id) > self.most:
-            old, (kept, where, _) = self._by_id.popitem(last=False)
-            gone.append((old, kept, where))
-        return gone
+    def put(self, key: str, told: Told, place: str, since: int) -> tuple[list[tuple[str, Told, str]], int]:
+        """Keep labels (`place`: where they stood), with those that were told in part before.
 
-    def take(self, key: str) -> Any | None:
+        Gives what had to give way as (id, labels, place), and how many labels had been told before.
+        """
+        gone, repeated = [], 0
+        if key in self._by_id:
+            kept, first_place, first_since = self._by_id[key]
+            if isinstance(kept, list) and isinstance(told, list):
+                gone.append((key, *self._by_id.pop(key)[:2]))
+            else:
+                told, repeated = _together(kept, told)
+                place, since = first_place, first_since
+        # names in an order that a checkpoint keeps
+        self._by_id[key] = (told if isinstance(told, list) else dict(sorted(told.items())), place, since)
+        while len(self._by_id) > self.most:
+            old, (other, where_it_stood, _) = self._by_id.popitem(last=False)
+            gone.append((old, other, where_it_stood))
+        return gone, repeated
+
+    def take(self, key: str) -> Told | None:
         """The labels of that id, which are not kept any longer; None where there are none."""
         found = self._by_id.pop(key, None)
         return None if found is None else found[0]
 
-    def expire(self, now: int, max_age: int | None) -> list[tuple[str, Any, str]]:
+    def expire(self, now: int, max_age: int | None) -> list[tuple[str, Told, str]]:
         """Give up what is too old by the watermark: (id, labels, place) of each."""
         gone = []
         while max_age is not None and now >= 0 and self._by_id:

@@ -18,6 +18,7 @@ from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
 from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE, RARITY
 from stream_ml.experts import Nearest
 from stream_ml.streams import Batch, Feature, Schema
+from stream_ml.streams.batch import ALL_KNOWN
 
 quick = settings(deadline=None, derandomize=True, max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
@@ -181,8 +182,11 @@ def test_decision_blocks(seed, n, n_labels):
     model = twin.Thresholds(n_labels, deciders.state.common.tolist())
     compiled = joint.process(p, nearest, batch)
     rows = as_dicts(compiled)
-    expected = twin.thresholds_block(model, rows, sets, batch.mode.tolist(), 0.99)
-    decided = deciders.decide(OBJECTIVES, p, compiled, batch)
+    hidden = np.random.default_rng(seed).random((n, n_labels)) < (seed % 3) / 4
+    hidden[np.repeat(np.arange(n), np.diff(batch.y_indptr)), batch.y_indices] = False
+    unknown = [set(np.flatnonzero(row).tolist()) for row in hidden]
+    expected = twin.thresholds_block(model, rows, sets, unknown, batch.mode.tolist(), 0.99)
+    decided = deciders.decide(OBJECTIVES, p, compiled, batch, hidden)
     got = {name: [indices[a:b].tolist() for a, b in pairwise(indptr)] for name, (indptr, indices) in decided.items()}
     shares = F_SHARE, RARITY, OWN_SHARE, EXACT_SHARE, FALLBACK
     for row, (common, each, frequency) in enumerate(expected):
@@ -270,7 +274,8 @@ def test_thresholds_settle_where_f1_is_best():
         p, Nearest(np.full((n, 1), -1, np.int32), np.zeros((n, 1), np.float32), *np.zeros((2, 1), np.int32)), batch
     )
     common, each, frequency = np.ones((3, n, LIKELY))
-    thresholds_block(deciders.state, rows, batch.y_indptr, batch.y_indices, batch.mode, 0.9998, common, each, frequency)
+    labels = batch.y_indptr, batch.y_indices
+    thresholds_block(deciders.state, rows, *labels, batch.mode, ALL_KNOWN, 0.9998, common, each, frequency)
 
     def f1(cut):
         z = p >= cut

@@ -387,9 +387,9 @@ def _best_cut(cells, positives):
 class Thresholds:
     def __init__(self, n_labels, common):
         self.common = [list(cell) for cell in common]
-        self.rows, self.total = 0.0, sum(cell[0] for cell in common)
+        self.total = sum(cell[0] for cell in common)
         self.own = [[[0.0, 0.0] for _ in range(BINS)] for _ in range(n_labels)]
-        self.own_total = [0.0] * n_labels
+        self.own_total, self.own_rows = [0.0] * n_labels, [0.0] * n_labels
 
     def row(self, row):
         """The threshold for all labels, one for each likely label (2 where none reaches), and their frequencies."""
@@ -400,19 +400,18 @@ class Thresholds:
                 for pair in zip(self.own[label], self.common, strict=True)
             ]
             each.append(_best_cut(cells, self.own_total[label] + SHRINK) if q >= LOWEST else 2.0)
-        frequency = [(self.own_total[m] + 1) / (self.rows + 1) for m in row["top"]]
+        frequency = [(self.own_total[m] + 1) / (self.own_rows[m] + 1) for m in row["top"]]
         return _best_cut(self.common, self.total), each, frequency
 
-    def _count_row(self, row, labels, fading):
-        self.rows += 1
+    def _count_row(self, row, labels, hidden, fading):
+        self.own_rows = [(rows + (m not in hidden)) * fading for m, rows in enumerate(self.own_rows)]
         self.total += len(labels)
         for m in labels:
             self.own_total[m] += 1
         for m, q in zip(row["top"], row["q"], strict=True):
-            if b := _bin_of(q):
+            if m not in hidden and (b := _bin_of(q)):
                 self.common[b][m not in labels] += 1
                 self.own[m][b][m not in labels] += 1
-        self.rows *= fading
         self.total *= fading
         self.own_total = [value * fading for value in self.own_total]
         for cells in (self.common, *self.own):
@@ -420,10 +419,10 @@ class Thresholds:
                 cell[:] = [value * fading for value in cell]
 
 
-def thresholds_block(model, rows, label_sets, modes, fading):
+def thresholds_block(model, rows, label_sets, unknown, modes, fading):
     result = []
-    for row, labels, mode in zip(rows, label_sets, modes, strict=True):
+    for row, labels, hidden, mode in zip(rows, label_sets, unknown, modes, strict=True):
         result.append(model.row(row))
         if mode & 2:
-            model._count_row(row, labels, fading)
+            model._count_row(row, labels, hidden, fading)
     return result
