@@ -218,7 +218,7 @@ class IHomerClassifier:
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
         self._watch_block(block, p, unknown)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
-        rows = self._joint.process(p, nearest, block.with_whole_sets())
+        rows = self._joint.process(p, nearest, block, unknown)
         decided = self._deciders.decide(wanted, p, rows, block, unknown)
         partition.learn_labels(whole)
         self.n_learned += int(np.count_nonzero(first_learned(block.mode)))

@@ -113,6 +113,14 @@ def random_stream(seed, n, n_labels, k=4):
     return batch, p, Nearest(slots, weights, sizes, labels), [set(np.flatnonzero(row).tolist()) for row in y]
 
 
+def hide(batch, seed):
+    """Labels that are not known, none of them positive, in half of the rows of some streams: bool, and as sets."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.random((len(batch), batch.n_labels)) < (seed % 3) / 4
+    hidden &= (rng.random(len(batch)) < 0.5)[:, None] & ~batch.y_dense()
+    return hidden, [set(np.flatnonzero(row).tolist()) for row in hidden]
+
+
 def near_sets(nearest, sets):
     return [
         [(sets[s], float(w)) for s, w in zip(row.tolist(), votes.tolist(), strict=True) if s >= 0]
@@ -154,9 +162,10 @@ def test_joint_block(seed, n, n_labels, fading, n_clusters):
     slot_of = np.random.default_rng(seed).integers(-1 if n_clusters > 1 else 0, n_clusters, n_labels)
     joint = JointPosterior(fading=fading)
     joint.follow(slot_of, n_clusters)
-    rows = joint.process(p, nearest, batch)
+    hidden, unknown = hide(batch, seed)
+    rows = joint.process(p, nearest, batch, hidden)
     model = twin.Joint(n_labels, slot_of.tolist(), n_clusters, fading, FIRST_WEIGHTS)
-    expected = twin.joint_block(model, p.tolist(), near_sets(nearest, sets), sets, batch.mode.tolist())
+    expected = twin.joint_block(model, p.tolist(), near_sets(nearest, sets), sets, batch.mode.tolist(), unknown)
     compare(as_dicts(rows), expected)
     np.testing.assert_allclose(joint.state.weights, model.weights, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(joint.state.mix, model.mix, rtol=1e-4, atol=1e-6)
@@ -182,9 +191,7 @@ def test_decision_blocks(seed, n, n_labels):
     model = twin.Thresholds(n_labels, deciders.state.common.tolist())
     compiled = joint.process(p, nearest, batch)
     rows = as_dicts(compiled)
-    hidden = np.random.default_rng(seed).random((n, n_labels)) < (seed % 3) / 4
-    hidden[np.repeat(np.arange(n), np.diff(batch.y_indptr)), batch.y_indices] = False
-    unknown = [set(np.flatnonzero(row).tolist()) for row in hidden]
+    hidden, unknown = hide(batch, seed)
     expected = twin.thresholds_block(model, rows, sets, unknown, batch.mode.tolist(), 0.99)
     decided = deciders.decide(OBJECTIVES, p, compiled, batch, hidden)
     got = {name: [indices[a:b].tolist() for a, b in pairwise(indptr)] for name, (indptr, indices) in decided.items()}

@@ -239,7 +239,7 @@ class Joint:
                     self.mix_information[i][j] += value * (1 - value) * x[i] * x[j]
         self.mix = [w - s for w, s in zip(self.mix, solve(self.mix_information, gradient), strict=True)]
 
-    def row(self, p, near, labels, mode):
+    def row(self, p, near, labels, hidden, mode):
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
         if self.learned < 32 or self.learned % 32 == 0:
             self.refresh_priors()
@@ -260,18 +260,21 @@ class Joint:
         result = {"top": top, "q": q, "sets": candidates, "posterior": posterior, "coverage": self.coverage}
         if mode & 2:
             found = labels in candidates
-            self.coverage += max(0.01, 1 / (self.learned + 10)) * (found - self.coverage)
-            if found:
+            if not hidden:
+                self.coverage += max(0.01, 1 / (self.learned + 10)) * (found - self.coverage)
+            if found and not hidden:
                 self._teach_weights(features, posterior, candidates.index(labels))
-            self._teach_mix(inputs, q, [m in labels for m in top])
-            self._teach(labels)
+            known = [(x, v, m in labels) for x, v, m in zip(inputs, q, top, strict=True) if m not in hidden]
+            self._teach_mix(*([column[i] for column in known] for i in range(3)))
+            if not hidden:
+                self._teach(labels)
         return result
 
 
-def joint_block(model, probabilities, near, label_sets, modes):
+def joint_block(model, probabilities, near, label_sets, modes, unknown=None):
     """Posterior of each row; `near` gives per row the neighbours' label sets and votes, the nearest first."""
-    rows = zip(probabilities, near, label_sets, modes, strict=True)
-    return [model.row(p, n, frozenset(y), mode) for p, n, y, mode in rows]
+    rows = zip(probabilities, near, label_sets, unknown or [set()] * len(modes), modes, strict=True)
+    return [model.row(p, n, frozenset(y), hidden, mode) for p, n, y, hidden, mode in rows]
 
 
 def independent_block(probabilities):
