@@ -29,7 +29,7 @@ __all__ = [
     "recency_block",
 ]
 
-LEARN = 2
+LEARN, AGAIN = 2, 4
 CLIP = np.float32(8.0)
 STANDARD_CLIP = 5.0
 OUTLIER = 30.0
@@ -62,7 +62,7 @@ class PriorState(NamedTuple):
 
     counts: NDArray[np.float64]  # (L,) positive
     weights: NDArray[np.float64]  # (L,) rows of which the label is known
-    weight: NDArray[np.float64]  # (1,) rows: what a new label's weight starts from
+    weight: NDArray[np.float64]  # (1,) instances: what a new label's weight starts from
 
 
 class RecencyState(NamedTuple):
@@ -72,7 +72,7 @@ class RecencyState(NamedTuple):
     after: NDArray[np.float64]  # (L,) rows after a positive
     both: NDArray[np.float64]  # (L,) positive after a positive
     weights: NDArray[np.float64]  # (L,) rows of which the label is known
-    weight: NDArray[np.float64]  # (1,) rows: what a new label's weight starts from
+    weight: NDArray[np.float64]  # (1,) instances: what a new label's weight starts from
     last: NDArray[np.bool_]  # (L,) as last known
 
 
@@ -254,7 +254,8 @@ def prior_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out
             out[row, label] = np.float32(max(-8.0, math.log(p / (1.0 - p))))
         if not mode[row] & LEARN:
             continue
-        state.weight[0] = state.weight[0] * fading + 1.0
+        if not mode[row] & AGAIN:
+            state.weight[0] = state.weight[0] * fading + 1.0
         for label in range(n_labels):
             if len(unknown) and unknown[row, label]:
                 continue
@@ -279,7 +280,8 @@ def recency_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, o
             out[row, label] = np.float32(math.log(p / (1.0 - p)))
         if not mode[row] & LEARN:
             continue
-        state.weight[0] = state.weight[0] * fading + 1.0
+        if not mode[row] & AGAIN:
+            state.weight[0] = state.weight[0] * fading + 1.0
         for label in range(n_labels):
             if len(unknown) and unknown[row, label]:
                 continue
