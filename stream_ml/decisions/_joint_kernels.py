@@ -383,8 +383,8 @@ def _teach_weights(state, features, posterior, n, truth):
 
 
 @kernel
-def _teach_mix(state, n_top, top, odds, joint, q, truth, unknown, factor, step):
-    """One Newton step of the mix of stacked and joint log-odds on the row's likely labels, but for the unknown ones."""
+def _teach_mix(state, n_top, odds, joint, q, truth, known, factor, step):
+    """One Newton step of the mix of stacked and joint log-odds on those of the row's likely labels that are known."""
     gradient = np.zeros(3)
     for i in range(3):
         for j in range(i + 1):
@@ -392,7 +392,7 @@ def _teach_mix(state, n_top, top, odds, joint, q, truth, unknown, factor, step):
         state.mix_information[i, i] += MIX_RIDGE * (1.0 - MIX_DECAY)
     inputs = np.ones(3)
     for i in range(n_top):
-        if len(unknown) and unknown[top[i]]:
+        if not (known >> np.uint64(i)) & ONE:
             continue
         error = q[i] - (1.0 if (truth >> np.uint64(i)) & ONE else 0.0)
         inputs[0], inputs[1] = odds[i], joint[i]
@@ -419,7 +419,7 @@ def joint_block(
     odds, prior, joint, q = np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY)
     features, votes, posterior = np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST)
     factor, step, by_size = np.empty((3, 3)), np.empty(3), np.empty((LARGEST + 1, 2))
-    logs, hidden = np.zeros(LARGEST + 1), np.zeros(0, dtype=np.bool_)
+    logs = np.zeros(LARGEST + 1)
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
     for row in range(len(mode)):
@@ -471,10 +471,13 @@ def joint_block(
         rows.n_top[row], rows.n_sets[row], rows.coverage[row] = n_top, n, state.coverage[0]
         if mode[row] & LEARN:
             labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
-            whole = True
+            whole, known = True, ~np.uint64(0)
             if len(unknown):
-                hidden = unknown[row]
-                whole = not hidden.any()
+                for label in range(n_labels):
+                    if unknown[row, label]:
+                        whole = False
+                        if rank[label] >= 0:
+                            known &= ~(ONE << np.uint64(rank[label]))
             if whole:
                 mask, likely = _mask_of(labels, rank)
                 truth = -1
@@ -490,7 +493,7 @@ def joint_block(
             for k in range(len(labels)):
                 if rank[labels[k]] >= 0:
                     mask |= ONE << np.uint64(rank[labels[k]])
-            _teach_mix(state, n_top, top, odds, joint, q, mask, hidden, factor, step)
+            _teach_mix(state, n_top, odds, joint, q, mask, known, factor, step)
             if whole:
                 _teach(state, codes, slot_of, labels, n_labels, fading)
         for i in range(n_top):
