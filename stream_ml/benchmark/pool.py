@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from multiprocessing.context import BaseContext
 from typing import TypeVar
 
@@ -17,7 +18,12 @@ T = TypeVar("T")
 
 
 def run_all(
-    tasks: Sequence[T], run: Callable[[T], Measured], jobs: int, *, preload: Sequence[str] = ()
+    tasks: Sequence[T],
+    run: Callable[[T], Measured],
+    jobs: int,
+    *,
+    preload: Sequence[str] = (),
+    guard: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[tuple[T, Measured]]:
     """Results as they come, `jobs` runs at a time; a run that fails, or dies, gives a `Measured` that says so.
 
@@ -31,6 +37,8 @@ def run_all(
         Runs at a time.
     preload
         Modules that are loaded once, where the system can fork processes off one that has them.
+    guard
+        Entered while a process is started: what interrupts must wait until it has all that it is told.
     """
     context = _context(preload)
     waiting = list(reversed(tasks))
@@ -43,7 +51,8 @@ def run_all(
                 pool = ProcessPoolExecutor(1, mp_context=context)
                 pools.append(pool)
                 task = waiting.pop()
-                running[pool.submit(run, task)] = (task, pool)
+                with guard():
+                    running[pool.submit(run, task)] = (task, pool)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 task, pool = running.pop(future)

@@ -149,7 +149,7 @@ def benchmark_config(path: str, out: str | None, jobs: int | None, *, quiet: boo
     try:
         with Progress(*columns, console=console, transient=True) as progress, signals.listening():
             bar = progress.add_task("runs", total=len(tasks), completed=len(done))
-            for task, measured in run_all(todo, run_task, config.jobs, preload=PRELOADED):
+            for task, measured in run_all(todo, run_task, config.jobs, preload=PRELOADED, guard=signals.guard):
                 store.save(task.settings, task.budget, measured)
                 done[task_key(task)] = measured
                 progress.advance(bar)

@@ -13,7 +13,6 @@ from stream_ml.cli.config import RunConfig, complete, option_of
 from stream_ml.cli.models import MODELS
 from stream_ml.configuration import Document
 from stream_ml.errors import ArtefactError, ConfigError
-from stream_ml.states import FLAWS
 
 if TYPE_CHECKING:
     from stream_ml.evaluation import Model, RunState
@@ -74,6 +73,7 @@ def stopped_run(target: str, config: str | None, options: Mapping[str, Any], ove
     _check_options(config, options, overrides)
     from stream_ml.evaluation import RunState
     from stream_ml.report import CHECKPOINT
+    from stream_ml.states import FLAWS
     from stream_ml.storage import read_artefact
 
     path, limit = Path(target), options.get("stream.limit")
@@ -139,6 +139,7 @@ def restored_model(run: StoppedRun) -> Model:
         The parts of the checkpoint do not fit together.
     """
     from stream_ml.evaluation import part_of
+    from stream_ml.states import FLAWS
 
     section, arrays = run.config.model, part_of(run.state.arrays, "model.")
     if section.name == "ihomer":

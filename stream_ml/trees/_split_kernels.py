@@ -59,6 +59,8 @@ def entropy_mass(count, rest):
         if whole == count and whole_rest == rest:  # counts, not expectations: no logarithm to be taken
             return TABLE[whole + whole_rest] - TABLE[whole] - TABLE[whole_rest]
     p = count / rows
+    if p <= 0.0 or p >= 1.0:  # one side vanishes beside the other: the tail of a Gaussian
+        return 0.0
     return -rows * (p * math.log(p) + (1.0 - p) * math.log(1.0 - p)) * INVERSE_LN2
 
 

@@ -139,8 +139,8 @@ def test_a_signal_ends_all_processes_and_keeps_what_is_done(tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
+    with process.stderr:
+        assert "Traceback" not in process.stderr.read()
     assert results(tmp_path / "out")
     for _ in range(100):  # every process of its group is gone, or goes
         try:
