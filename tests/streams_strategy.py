@@ -9,8 +9,11 @@ from stream_ml.streams import Batch, Feature, Schema
 
 
 @st.composite
-def small_streams(draw, max_rows=60, max_features=6, max_labels=5, missing=True, modes=True):
-    """A `Batch` of mixed numeric and nominal features, dense or sparse, with labels that depend on the features."""
+def small_streams(draw, max_rows=60, max_features=6, max_labels=5, missing=True, modes=True, partial=False):
+    """A `Batch` of mixed numeric and nominal features, dense or sparse, with labels that depend on the features.
+
+    With `partial`, some labels of some rows may not be known.
+    """
     rows = draw(st.integers(1, max_rows))
     arities = draw(st.lists(st.sampled_from([0, 0, 0, 2, 3, 4]), min_size=1, max_size=max_features))
     n_labels = draw(st.integers(1, max_labels))
@@ -26,9 +29,11 @@ def small_streams(draw, max_rows=60, max_features=6, max_labels=5, missing=True,
         x[rng.random(x.shape) < 0.1] = np.nan
     features = [Feature(f"f{j}", tuple(map(str, range(a))) if a else None) for j, a in enumerate(arities)]
     schema = Schema(features, [f"l{m}" for m in range(n_labels)], sparse=sparse)
+    if partial and draw(st.booleans()):
+        y = np.where((rng.random(y.shape) < 0.5) & (rng.random(rows) < 0.7)[:, None], np.nan, y)
     batch = Batch.from_dense(schema, x, y)
     if modes and draw(st.booleans()):
-        batch.mode[:] = rng.integers(1, 4, rows)
+        batch.mode[:] &= rng.integers(1, 4, rows).astype(np.uint8)
     return batch
 
 
@@ -42,3 +47,9 @@ def label_sets(batch):
     """Per row the set of positive labels."""
     y = batch.y_indices.tolist()
     return [set(y[a:b]) for a, b in zip(batch.y_indptr[:-1], batch.y_indptr[1:], strict=True)]
+
+
+def unknown_sets(batch):
+    """Per row the set of labels that are not known."""
+    unknown = batch.unknown_labels(batch.n_labels)
+    return [set(np.flatnonzero(row).tolist()) for row in unknown] if len(unknown) else [set()] * len(batch)

@@ -383,8 +383,8 @@ def _teach_weights(state, features, posterior, n, truth):
 
 
 @kernel
-def _teach_mix(state, n_top, odds, joint, q, truth, factor, step):
-    """One Newton step of the mix of stacked and joint log-odds on the row's likely labels."""
+def _teach_mix(state, n_top, odds, joint, q, truth, known, factor, step):
+    """One Newton step of the mix of stacked and joint log-odds on those of the row's likely labels that are known."""
     gradient = np.zeros(3)
     for i in range(3):
         for j in range(i + 1):
@@ -392,6 +392,8 @@ def _teach_mix(state, n_top, odds, joint, q, truth, factor, step):
         state.mix_information[i, i] += MIX_RIDGE * (1.0 - MIX_DECAY)
     inputs = np.ones(3)
     for i in range(n_top):
+        if not (known >> np.uint64(i)) & ONE:
+            continue
         error = q[i] - (1.0 if (truth >> np.uint64(i)) & ONE else 0.0)
         inputs[0], inputs[1] = odds[i], joint[i]
         for a in range(3):
@@ -405,10 +407,14 @@ def _teach_mix(state, n_top, odds, joint, q, truth, factor, step):
 
 @kernel
 def joint_block(
-    state, codes, probabilities, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, n_labels,
-    slot_of, n_clusters, fading, rows,
+    state, codes, probabilities, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,
+    n_labels, slot_of, n_clusters, fading, rows,
 ):  # fmt: skip
-    """Posterior over label sets of each row (into `rows`), which then is learned as its mode says."""
+    """Posterior over label sets of each row (into `rows`), which then is learned as its mode says.
+
+    Rows with labels that are `unknown` (rows, L; no rows: all are known) have no label set: their labels that are known
+    teach the mix, and nothing else.
+    """
     rank = np.full(n_labels, -1, dtype=np.int32)
     odds, prior, joint, q = np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY)
     features, votes, posterior = np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST)
@@ -465,22 +471,31 @@ def joint_block(
         rows.n_top[row], rows.n_sets[row], rows.coverage[row] = n_top, n, state.coverage[0]
         if mode[row] & LEARN:
             labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
-            mask, likely = _mask_of(labels, rank)
-            truth = -1
-            if likely:
-                for i in range(n):
-                    if sets[i] == mask:
-                        truth = i
-            share = max(1.0 - COVERAGE_FADING, 1.0 / (state.learned[0] + FIRST_ROWS))
-            state.coverage[0] += share * ((1.0 if truth >= 0 else 0.0) - state.coverage[0])
-            if truth >= 0:
-                _teach_weights(state, features, posterior, n, truth)
+            whole, known = True, ~np.uint64(0)
+            if len(unknown):
+                for label in range(n_labels):
+                    if unknown[row, label]:
+                        whole = False
+                        if rank[label] >= 0:
+                            known &= ~(ONE << np.uint64(rank[label]))
+            if whole:
+                mask, likely = _mask_of(labels, rank)
+                truth = -1
+                if likely:
+                    for i in range(n):
+                        if sets[i] == mask:
+                            truth = i
+                share = max(1.0 - COVERAGE_FADING, 1.0 / (state.learned[0] + FIRST_ROWS))
+                state.coverage[0] += share * ((1.0 if truth >= 0 else 0.0) - state.coverage[0])
+                if truth >= 0:
+                    _teach_weights(state, features, posterior, n, truth)
             mask = np.uint64(0)
             for k in range(len(labels)):
                 if rank[labels[k]] >= 0:
                     mask |= ONE << np.uint64(rank[labels[k]])
-            _teach_mix(state, n_top, odds, joint, q, mask, factor, step)
-            _teach(state, codes, slot_of, labels, n_labels, fading)
+            _teach_mix(state, n_top, odds, joint, q, mask, known, factor, step)
+            if whole:
+                _teach(state, codes, slot_of, labels, n_labels, fading)
         for i in range(n_top):
             rank[top[i]] = -1
 

@@ -31,6 +31,7 @@ class ThresholdState(NamedTuple):
     common_total: NDArray[np.float64]  # (1,) positives
     own: NDArray[np.float64]  # (L, BINS, 2)
     own_total: NDArray[np.float64]  # (L,)
+    missed: NDArray[np.float64]  # (L,) rows of which the label was not known
 
 
 @kernel
@@ -58,16 +59,19 @@ def _best_cut(own, own_total, pseudo, common, common_total, width):
 
 
 @kernel
-def _count_row(state, n_top, top, q, labels, fading, width):
-    """Add a learned row to the histograms."""
+def _count_row(state, n_top, top, q, labels, unknown, fading, width):
+    """Add a learned row to the histograms; `unknown` (L,) labels (none: all are known) are left out."""
     unit = state.unit[0]
     state.rows[0] += unit
     for k in range(len(labels)):
         state.common_total[0] += unit
         state.own_total[labels[k]] += unit
+    for label in range(len(unknown)):
+        if unknown[label]:
+            state.missed[label] += unit
     for i in range(n_top):
         b = _bin_of(q[i], width)
-        if b == 0:
+        if b == 0 or (len(unknown) and unknown[top[i]]):
             continue
         wrong = 1
         for k in range(len(labels)):
@@ -84,30 +88,34 @@ def _count_row(state, n_top, top, q, labels, fading, width):
         state.common_total[:] *= scale
         state.own[:] *= scale
         state.own_total[:] *= scale
+        state.missed[:] *= scale
 
 
 @kernel
-def thresholds_block(state, rows, y_indptr, y_indices, mode, fading, common, per_label, frequency):
+def thresholds_block(state, rows, y_indptr, y_indices, mode, unknown, fading, common, per_label, frequency):
     """Thresholds of each row's likely labels as of before the row, then the row is counted.
 
     Writes one threshold for all labels to `common` (rows, LIKELY), best for micro F1, and one per label to `per_label`,
     best for macro F1, and the labels' frequencies to `frequency`. The thresholds stand where half the F1 reached stands
     in online F-measure optimisation (Busa-Fekete, Szörényi, Dembczyński, Hüllermeier, NeurIPS 2015), but are read off
-    histograms, which neither explode at the start nor stall on a rare label.
+    histograms, which neither explode at the start nor stall on a rare label. `unknown` (rows, L; no rows: all are
+    known) tells labels that are not known: they are not counted.
     """
     width = math.log(HIGHEST / LOWEST) / (BINS - 2)
-    nothing = np.zeros((BINS, 2))
+    nothing, all_known = np.zeros((BINS, 2)), np.zeros(0, dtype=np.bool_)
     for row in range(len(mode)):
         n, top, q = rows.n_top[row], rows.top[row], rows.marginals[row]
         total = state.common_total[0]
         common[row, :n] = _best_cut(nothing, 0.0, total, state.common, total, width)
         for i in range(n):
             per_label[row, i] = 2.0
-            frequency[row, i] = (state.own_total[top[i]] + state.unit[0]) / (state.rows[0] + state.unit[0])
+            known = state.rows[0] - state.missed[top[i]]
+            frequency[row, i] = (state.own_total[top[i]] + state.unit[0]) / (known + state.unit[0])
             if q[i] >= LOWEST:
                 label = top[i]
                 per_label[row, i] = _best_cut(
                     state.own[label], state.own_total[label], SHRINK * state.unit[0], state.common, total, width
                 )
         if mode[row] & LEARN:
-            _count_row(state, n, top, q, y_indices[y_indptr[row] : y_indptr[row + 1]], fading, width)
+            labels, hidden = y_indices[y_indptr[row] : y_indptr[row + 1]], unknown[row] if len(unknown) else all_known
+            _count_row(state, n, top, q, labels, hidden, fading, width)

@@ -13,7 +13,7 @@ from stream_ml.decisions._set_kernels import SetTables, project_sets
 from stream_ml.decisions.saved import buckets, joint_state
 from stream_ml.experts.neighbours import Nearest
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import Batch
+from stream_ml.streams.batch import ALL_KNOWN, Batch
 
 __all__ = ["JointPosterior"]
 
@@ -108,8 +108,17 @@ class JointPosterior:
         project_sets(whole, self.codes, self.slot_of, tables, mass)
         self.state = self.state._replace(cluster_sets=tables, cluster_mass=mass, silence=np.zeros((n, 2)))
 
-    def process(self, probabilities: NDArray[np.float32], nearest: Nearest, block: Batch) -> k.JointRows:
-        """The posterior of each row given its labels' probabilities (rows, labels); rows are then learned."""
+    def process(
+        self,
+        probabilities: NDArray[np.float32],
+        nearest: Nearest,
+        block: Batch,
+        unknown: NDArray[np.bool_] = ALL_KNOWN,
+    ) -> k.JointRows:
+        """The posterior of each row given its labels' probabilities (rows, labels); rows are then learned.
+
+        `unknown` is the block's own (`Batch.unknown_labels`).
+        """
         n = len(block)
         rows = k.JointRows(
             np.zeros(n, dtype=np.int32),
@@ -131,6 +140,7 @@ class JointPosterior:
             block.y_indptr,
             block.y_indices,
             block.mode,
+            unknown,
             self.n_labels,
             self.slot_of,
             self.n_clusters,

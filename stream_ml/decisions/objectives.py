@@ -13,7 +13,7 @@ from stream_ml.decisions import _decision_kernels as d
 from stream_ml.decisions import _threshold_kernels as t
 from stream_ml.decisions._joint_kernels import LIKELY, JointRows
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import PREDICT, Batch, Predictions
+from stream_ml.streams.batch import ALL_KNOWN, PREDICT, Batch, Predictions
 
 __all__ = ["OBJECTIVES", "Deciders", "Objective"]
 
@@ -56,7 +56,13 @@ class Deciders:
         common = np.stack([np.full(t.BINS, FIRST_POSITIVES), FIRST_POSITIVES * (1 - middle) / middle], axis=1)
         common[0] = 0.0
         self.state = t.ThresholdState(
-            np.ones(1), np.zeros(1), common, common[:, 0].sum(keepdims=True), np.zeros((0, t.BINS, 2)), np.zeros(0)
+            np.ones(1),
+            np.zeros(1),
+            common,
+            common[:, 0].sum(keepdims=True),
+            np.zeros((0, t.BINS, 2)),
+            np.zeros(0),
+            np.zeros(0),
         )
 
     def grow(self, n_labels: int) -> None:
@@ -65,18 +71,27 @@ class Deciders:
         room = capacity(n_labels, len(self.state.own_total))
         if room > len(self.state.own_total):
             self.state = self.state._replace(
-                own=grown(self.state.own, (room, t.BINS, 2)), own_total=grown(self.state.own_total, (room,))
+                own=grown(self.state.own, (room, t.BINS, 2)),
+                own_total=grown(self.state.own_total, (room,)),
+                missed=grown(self.state.missed, (room,)),
             )
 
     def decide(
-        self, objectives: Sequence[Objective], probabilities: NDArray[np.float32], rows: JointRows, block: Batch
+        self,
+        objectives: Sequence[Objective],
+        probabilities: NDArray[np.float32],
+        rows: JointRows,
+        block: Batch,
+        unknown: NDArray[np.bool_] = ALL_KNOWN,
     ) -> dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]:
-        """Label sets of a block for each objective, as CSR `(indptr, indices)`; then the thresholds learn its rows."""
+        """Label sets of a block for each objective, as CSR `(indptr, indices)`; then the thresholds learn its rows.
+
+        `unknown` is the block's own (`Batch.unknown_labels`).
+        """
         n = len(block)
         common, per_label, frequency = np.ones((3, n, LIKELY))
-        t.thresholds_block(
-            self.state, rows, block.y_indptr, block.y_indices, block.mode, self.fading, common, per_label, frequency
-        )
+        y, cuts_of = (block.y_indptr, block.y_indices), (common, per_label, frequency)
+        t.thresholds_block(self.state, rows, *y, block.mode, unknown, self.fading, *cuts_of)
         cuts = {"micro_f1": common, "macro_f1": per_label}
         # more likely labels than a candidate can hold: the others are taken one by one
         full = np.flatnonzero((rows.n_top == LIKELY) & ((block.mode & PREDICT) != 0)).tolist()
@@ -108,7 +123,7 @@ class Deciders:
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
-        own = {name: getattr(self.state, name)[: self.n_labels] for name in ("own", "own_total")}
+        own = {name: getattr(self.state, name)[: self.n_labels] for name in ("own", "own_total", "missed")}
         return {**tuple_arrays(self.state), **own, "n_labels": np.array([self.n_labels], dtype=np.int64)}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
@@ -116,7 +131,12 @@ class Deciders:
         part, f8 = Part.of(state), np.float64
         n = part.whole("n_labels", 0)
         specs = dict.fromkeys(("unit", "rows", "common_total"), Spec(f8, (1,), 0))
-        specs |= {"common": Spec(f8, (t.BINS, 2)), "own": Spec(f8, (n, t.BINS, 2)), "own_total": Spec(f8, (n,))}
+        specs |= {
+            "common": Spec(f8, (t.BINS, 2)),
+            "own": Spec(f8, (n, t.BINS, 2)),
+            "own_total": Spec(f8, (n,)),
+            "missed": Spec(f8, (n,)),
+        }
         self.state = part.load(t.ThresholdState, specs)
         self.n_labels = n
 

@@ -15,12 +15,14 @@ SURE = 1e-6
 
 
 @kernel
-def score_rows(y_indptr, y_indices, z_indptr, z_indices, chosen, growth, weight, counts, sums):
+def score_rows(y_indptr, y_indices, z_indptr, z_indices, partial, chosen, growth, weight, counts, sums):
     """Add the rows named in `chosen` to the tallies.
 
-    Truth `y` and prediction `z` are CSR with sorted rows. `counts` (3, labels) holds true positives, false positives,
-    false negatives; `sums` (6,) rows, exact matches, label errors, example F1, example Jaccard, label cardinality. Each
-    row counts `weight[0]`, which grows by the factor `growth` from row to row: fading without touching old sums.
+    Truth `y` and prediction `z` are CSR with sorted rows. Of rows that are `partial` (a `Partial`) only the labels that
+    are known count. `counts` (3, labels) holds true positives, false positives, false negatives; `sums` (8,) rows,
+    exact matches, label errors, example F1, example Jaccard, label cardinality, partial rows, and the labels known of
+    these. Each row counts `weight[0]`, which grows by the factor `growth` from row to row: fading without touching old
+    sums.
     """
     w = weight[0]
     for i in range(len(chosen)):
@@ -28,12 +30,22 @@ def score_rows(y_indptr, y_indices, z_indptr, z_indices, chosen, growth, weight,
         a, a_end = y_indptr[row], y_indptr[row + 1]
         b, b_end = z_indptr[row], z_indptr[row + 1]
         n_true, n_chosen, hits = a_end - a, b_end - b, 0
+        in_part = partial.rows[row]
+        c, c_end = partial.indptr[row], partial.indptr[row + 1]
+        if in_part:
+            sums[6] += w
+            sums[7] += w * (n_true + c_end - c)
         while a < a_end or b < b_end:
             if b == b_end or (a < a_end and y_indices[a] < z_indices[b]):
                 counts[2, y_indices[a]] += w
                 a += 1
             elif a == a_end or z_indices[b] < y_indices[a]:
-                counts[1, z_indices[b]] += w
+                while c < c_end and partial.indices[c] < z_indices[b]:
+                    c += 1
+                if in_part and not (c < c_end and partial.indices[c] == z_indices[b]):
+                    n_chosen -= 1
+                else:
+                    counts[1, z_indices[b]] += w
                 b += 1
             else:
                 counts[0, y_indices[a]] += w
@@ -57,11 +69,12 @@ def score_rows(y_indptr, y_indices, z_indptr, z_indices, chosen, growth, weight,
 
 
 @kernel
-def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
+def top_hits(probabilities, y_indptr, y_indices, unknown, chosen, hits):
     """Count at which ranks the rows named in `chosen` have a positive label.
 
     `hits` (k,) gains one at rank r for every row whose label of the r-th highest probability is positive; of equal
-    probabilities the lower label ranks first. One pass over the labels keeps the k best in order.
+    probabilities the lower label ranks first. Labels that are `unknown` (rows, labels; no rows: all are known) have no
+    rank. One pass over the labels keeps the k best in order.
     """
     k = min(len(hits), probabilities.shape[1])
     best = np.empty(k + 1, dtype=probabilities.dtype)
@@ -71,7 +84,7 @@ def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
         filled = 0
         for label in range(probabilities.shape[1]):
             p = probabilities[row, label]
-            if filled == k and not p > best[k - 1]:
+            if (filled == k and not p > best[k - 1]) or (len(unknown) and unknown[row, label]):
                 continue
             at = filled
             while at > 0 and p > best[at - 1]:
@@ -89,12 +102,15 @@ def top_hits(probabilities, y_indptr, y_indices, chosen, hits):
 
 
 @kernel
-def calibration_rows(probabilities, y_indptr, y_indices, chosen, known, least, fading, bins, losses, prior):
+def calibration_rows(probabilities, y_indptr, y_indices, unknown, chosen, known, least, fading, bins, losses, prior):
     """Add the rows named in `chosen`, with their first `known` (rows,) labels, to reliability table and log-losses.
+
+    Labels that are `unknown` (rows, labels; no rows: all are known) are left out.
 
     `bins` (B, 3): pairs of row and label, their probabilities, their positives, for pairs of probability above `least`,
     in bins of equal width over [0, 1]. `losses` (3,): pairs, log-loss of the probabilities, log-loss of the prior.
-    `prior` (1 + labels,): fading number of rows before, and of positives; a row is added after its own loss is.
+    `prior` (2, 1 + labels): fading number of rows before, and of positives; below the latter, of rows of which the
+    label was not known. A row is added after its own loss is.
     """
     n_bins = len(bins)
     positive = np.zeros(probabilities.shape[1], dtype=np.bool_)
@@ -104,8 +120,13 @@ def calibration_rows(probabilities, y_indptr, y_indices, chosen, known, least, f
             positive[y_indices[j]] = True
         losses[0] += known[row]
         for label in range(known[row]):
+            if len(unknown) and unknown[row, label]:
+                losses[0] -= 1.0
+                prior[0, 1 + label] *= fading
+                prior[1, 1 + label] = prior[1, 1 + label] * fading + 1.0
+                continue
             p = probabilities[row, label]
-            q = (prior[1 + label] + 0.5) / (prior[0] + 1.0)
+            q = (prior[0, 1 + label] + 0.5) / (prior[0, 0] - prior[1, 1 + label] + 1.0)
             if p > least:
                 place = min(n_bins - 1, int(p * n_bins))
                 bins[place, 0] += 1.0
@@ -114,7 +135,8 @@ def calibration_rows(probabilities, y_indptr, y_indices, chosen, known, least, f
             right = float(p) if positive[label] else 1.0 - p
             losses[1] -= math.log(min(1.0 - SURE, max(SURE, right)))
             losses[2] -= math.log(q if positive[label] else 1.0 - q)
-            prior[1 + label] = prior[1 + label] * fading + (1.0 if positive[label] else 0.0)
-        prior[0] = prior[0] * fading + 1.0
+            prior[0, 1 + label] = prior[0, 1 + label] * fading + (1.0 if positive[label] else 0.0)
+            prior[1, 1 + label] *= fading
+        prior[0, 0] = prior[0, 0] * fading + 1.0
         for j in range(y_indptr[row], y_indptr[row + 1]):
             positive[y_indices[j]] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ EMPTY = np.zeros(0, dtype=np.int32)
 
 
 class NoChange:
-    """Predicts the label set learned last.
+    """Predicts the label set learned last; of labels that are not known there, what was known last.
 
     On streams whose neighbours resemble each other it is hard to beat (Žliobaitė, Bifet, Read, Pfahringer: Evaluation
     methods and decision theory for classification of streaming data with temporal dependence, Machine Learning 2015).
@@ -34,6 +35,7 @@ class NoChange:
 
     def test_then_train(self, batch: Batch) -> Predictions:
         """For each row with PREDICT the label set of the last row before it that had LEARN."""
+        batch = self._completed(batch)
         source = np.where(batch.mode & LEARN, np.arange(1, len(batch) + 1), 0)
         before = np.concatenate([[0], np.maximum.accumulate(source)])
         indptr = np.concatenate([[0], batch.y_indptr + len(self._last)])
@@ -42,6 +44,22 @@ class NoChange:
             row = int(before[-1]) - 1
             self._last = batch.y_indices[batch.y_indptr[row] : batch.y_indptr[row + 1]].copy()
         return predictions
+
+    def _completed(self, batch: Batch) -> Batch:
+        """The batch with whole label sets: labels that are not known are as they were in the learned row before."""
+        if batch.partial is None:
+            return batch
+        sets, last = [], self._last
+        for row, mode in enumerate(batch.mode.tolist()):
+            labels = batch.y_indices[batch.y_indptr[row] : batch.y_indptr[row + 1]]
+            if mode & LEARN:
+                if batch.partial.rows[row]:
+                    absent = batch.partial.indices[batch.partial.indptr[row] : batch.partial.indptr[row + 1]]
+                    labels = np.union1d(labels, np.setdiff1d(last, absent)).astype(np.int32)
+                last = labels
+            sets.append(labels)
+        indptr = np.concatenate([[0], np.cumsum([len(s) for s in sets])]).astype(np.int64)
+        return replace(batch, y_indptr=indptr, y_indices=np.concatenate(sets), partial=None)
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
@@ -55,6 +73,8 @@ class NoChange:
 
 class MajorityLabelset:
     """Predicts the label set that was learned most often so far; of equals, the one that got there first.
+
+    Rows whose labels are known in part do not count.
 
     Parameters
     ----------
@@ -78,7 +98,7 @@ class MajorityLabelset:
         """For each row with PREDICT the majority label set of all rows before it that had LEARN."""
         sets, which = [self._best], np.empty(len(batch), dtype=np.int64)
         data, starts, counts = batch.y_indices.tobytes(), (batch.y_indptr * 4).tolist(), self._counts
-        for row, mode in enumerate(batch.mode.tolist()):
+        for row, mode in enumerate(batch.with_whole_sets().mode.tolist()):
             which[row] = len(sets) - 1
             if not mode & LEARN:
                 continue

@@ -17,7 +17,7 @@ __all__ = ["Calibration"]
 
 
 class Calibration:
-    """Reliability of the labels' probabilities, over all pairs of a scored row and a label.
+    """Reliability of the labels' probabilities, over all pairs of a scored row and a label that is known.
 
     The expected calibration error is over the pairs whose probability is above `least` (nearly all pairs are negative
     and near 0, and would hide the others), in bins of equal width: the mean distance of mean probability and share of
@@ -47,7 +47,7 @@ class Calibration:
 
     def __init__(self, *, bins: int = 20, least: float = 0.05, fading: float = 0.999) -> None:
         self.least, self.fading = least, fading
-        self._bins, self._losses, self._prior = np.zeros((bins, 3)), np.zeros(3), np.zeros(1)
+        self._bins, self._losses, self._prior = np.zeros((bins, 3)), np.zeros(3), np.zeros((2, 1))
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
         """Add rows of a batch: those named, or all. Predictions without probabilities add nothing."""
@@ -55,12 +55,13 @@ class Calibration:
             return
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         p = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
-        self._prior = grown(self._prior, (1 + capacity(p.shape[1], len(self._prior) - 1),))
+        self._prior = grown(self._prior, (2, 1 + capacity(p.shape[1], self._prior.shape[1] - 1)))
         known = batch.labels_known()
         calibration_rows(
             p,
             batch.y_indptr,
             batch.y_indices,
+            batch.unknown_labels(p.shape[1]),
             chosen,
             known,
             self.least,
@@ -109,4 +110,6 @@ class Calibration:
         part, f8 = Part.of(state), np.float64
         self._bins = part.array("bins", Spec(f8, self._bins.shape, 0))
         self._losses = part.array("losses", Spec(f8, (3,)))
-        self._prior = part.array("prior", Spec(f8, (max(1, part.length("prior")),), 0))
+        found = part["prior"]
+        part.check(found.ndim == 2 and found.shape[1], "prior", "expected two rows, found none")
+        self._prior = part.array("prior", Spec(f8, (2, found.shape[1]), 0))

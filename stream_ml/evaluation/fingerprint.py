@@ -41,6 +41,9 @@ class Fingerprint:
             "mode": batch.mode,
             "labelled": batch.labelled,
         }
+        if batch.partial is not None:
+            partial = batch.partial
+            parts |= {"in_part": partial.rows, "absent_sizes": np.diff(partial.indptr), "absent": partial.indices}
         for name, array in parts.items():
             self._sums[name] = crc32(np.ascontiguousarray(array).view(np.uint8).data, self._sums.get(name, 0))
         self._sums["rows"] = self._sums.get("rows", 0) + len(batch)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_ml.arrays import capacity, grown
 from stream_ml.evaluation._kernels import score_rows
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import Batch, Predictions
+from stream_ml.streams.batch import Batch, Predictions, all_known
 
 __all__ = ["METRICS", "Metrics"]
 
@@ -36,6 +36,9 @@ class Metrics:
     an empty label set are 1. The label space may grow at any time; Hamming loss and macro averages are over the labels
     known when they are asked for.
 
+    Of a row whose labels are known in part only those count: what is predicted of the others is neither right nor
+    wrong, the row is an exact match when all known labels are right, and Hamming loss is over known labels.
+
     Parameters
     ----------
     fading
@@ -58,7 +61,7 @@ class Metrics:
         self.fading = fading
         self.n_labels = 0
         self._counts = np.zeros((3, 0))
-        self._sums = np.zeros(6)
+        self._sums = np.zeros(8)
         self._weight = np.ones(1)
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
@@ -74,6 +77,7 @@ class Metrics:
             batch.y_indices,
             predictions.label_indptr,
             predictions.label_indices,
+            batch.partial or all_known(len(batch)),
             chosen,
             1.0 / self.fading,
             self._weight,
@@ -95,12 +99,12 @@ class Metrics:
         return float(self._weight[0]) * self.fading
 
     def cardinality(self) -> float:
-        """Mean number of labels of a row."""
+        """Mean number of positive labels of a row, as far as they are known."""
         return float(self._sums[5] / self._sums[0]) if self._sums[0] else 0.0
 
     def result(self) -> dict[str, float]:
         """All metrics by name, in the order of `METRICS`; zeros before any row."""
-        n, exact, errors, f1, jaccard, _ = self._sums.tolist()
+        n, exact, errors, f1, jaccard, _, partial, known = self._sums.tolist()
         if not n:
             return dict.fromkeys(METRICS, 0.0)
         tp, fp, fn = self._counts[:, : self.n_labels]
@@ -109,7 +113,7 @@ class Metrics:
         hits, false, missed = tp.sum(), fp.sum(), fn.sum()
         values = (
             exact / n,
-            errors / (n * max(1, self.n_labels)),
+            errors / ((n - partial) * max(1, self.n_labels) + known),
             f1 / n,
             jaccard / n,
             _share(2 * hits, 2 * hits + false + missed),
@@ -134,7 +138,10 @@ class Metrics:
         part, f8 = Part.of(state), np.float64
         n_labels = part["counts"].shape[-1] if part["counts"].ndim else 0
         self._counts = part.array("counts", Spec(f8, (3, n_labels), 0))
-        self._sums, self._weight = part.array("sums", Spec(f8, (6,), 0)), part.array("weight", Spec(f8, (1,), 1e-300))
+        self._sums, self._weight = (
+            part.array("sums", Spec(f8, self._sums.shape, 0)),
+            part.array("weight", Spec(f8, (1,), 1e-300)),
+        )
         self.n_labels = n_labels
 
 

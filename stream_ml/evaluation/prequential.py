@@ -26,7 +26,7 @@ from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.state import json_array
-from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+from stream_ml.streams.batch import PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
 
 __all__ = ["Model", "Progress", "Result", "RunState", "part_of", "prequential"]
@@ -285,7 +285,7 @@ class _Run:
         to_predict = (batch.mode & PREDICT) != 0
         self.n_rows += len(batch)
         self.n_predicted += int(np.count_nonzero(to_predict))
-        self.n_learned += int(np.count_nonzero(batch.mode & LEARN))
+        self.n_learned += int(np.count_nonzero(first_learned(batch.mode)))
         rows = np.flatnonzero(to_predict & batch.labelled)
         start = 0
         while start < len(rows):

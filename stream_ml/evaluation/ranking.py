@@ -23,7 +23,8 @@ class PrecisionAtK:
 
     |the k most probable labels that are positive| / k, averaged over all rows added (Bhatia et al.: The extreme
     classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than k
-    positive labels cannot reach 1; with fewer than k labels the missing ranks are misses.
+    positive labels cannot reach 1; with fewer than k labels the missing ranks are misses. Where labels are known in
+    part, those that are known are ranked.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ class PrecisionAtK:
             return
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         probabilities = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
-        top_hits(probabilities, batch.y_indptr, batch.y_indices, chosen, self._hits)
+        unknown = batch.unknown_labels(probabilities.shape[1])
+        top_hits(probabilities, batch.y_indptr, batch.y_indices, unknown, chosen, self._hits)
         self._rows += len(chosen)
 
     def result(self) -> dict[str, float]:

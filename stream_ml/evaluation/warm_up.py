@@ -6,7 +6,7 @@ import numpy as np
 
 from stream_ml.evaluation._kernels import calibration_rows, score_rows, top_hits
 from stream_ml.evaluation.prequential import Model
-from stream_ml.streams.batch import LEARN, PREDICT, Batch
+from stream_ml.streams.batch import LEARN, PREDICT, Batch, all_known
 from stream_ml.streams.schema import Feature, Schema
 
 __all__ = ["warm_up"]
@@ -43,9 +43,19 @@ def warm_up(model: Model, *, sparse: bool) -> None:
     predictions = model.test_then_train(batch)
     rows = np.arange(1, dtype=np.int64)
     y_rows, z_rows = (batch.y_indptr, batch.y_indices), (predictions.label_indptr, predictions.label_indices)
-    score_rows(*y_rows, *z_rows, rows, 1.0, np.ones(1), np.zeros((3, LABELS)), np.zeros(6))
+    partial, unknown = all_known(ROWS), batch.unknown_labels(LABELS)
+    score_rows(*y_rows, *z_rows, partial, rows, 1.0, np.ones(1), np.zeros((3, LABELS)), np.zeros(8))
     p = np.zeros((ROWS, LABELS), dtype=np.float32)
-    top_hits(p, *y_rows, rows, np.zeros(1, dtype=np.int64))
+    top_hits(p, *y_rows, unknown, rows, np.zeros(1, dtype=np.int64))
     calibration_rows(
-        p, *y_rows, rows, batch.labels_known(), 0.05, 0.999, np.zeros((1, 3)), np.zeros(3), np.zeros(1 + LABELS)
+        p,
+        *y_rows,
+        unknown,
+        rows,
+        batch.labels_known(),
+        0.05,
+        0.999,
+        np.zeros((1, 3)),
+        np.zeros(3),
+        np.zeros((2, 1 + LABELS)),
     )

@@ -2,7 +2,8 @@
 
 Arrays are feature-major with the labels contiguous (`weights[column, label]`), so that one pass over the non-zeros of a
 row serves every label with vector instructions. Every kernel takes a block of rows and, for each, writes its log-odds
-first and learns afterwards.
+first and learns afterwards. `unknown` (rows, L) tells labels that are not known: what is kept of them stays as it is;
+it has no rows where all are known.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = [
     "recency_block",
 ]
 
-LEARN = 2
+LEARN, AGAIN = 2, 4
 CLIP = np.float32(8.0)
 STANDARD_CLIP = 5.0
 OUTLIER = 30.0
@@ -57,10 +58,11 @@ class LinearState(NamedTuple):
 
 
 class PriorState(NamedTuple):
-    """Fading label counts, float64 (L,), and their total weight, float64 (1,)."""
+    """Fading label counts."""
 
-    counts: NDArray[np.float64]
-    weight: NDArray[np.float64]
+    counts: NDArray[np.float64]  # (L,) positive
+    weights: NDArray[np.float64]  # (L,) rows of which the label is known
+    weight: NDArray[np.float64]  # (1,) instances: what a new label's weight starts from
 
 
 class RecencyState(NamedTuple):
@@ -69,8 +71,9 @@ class RecencyState(NamedTuple):
     counts: NDArray[np.float64]  # (L,) positive
     after: NDArray[np.float64]  # (L,) rows after a positive
     both: NDArray[np.float64]  # (L,) positive after a positive
-    weight: NDArray[np.float64]  # (1,) rows
-    last: NDArray[np.bool_]  # (L,)
+    weights: NDArray[np.float64]  # (L,) rows of which the label is known
+    weight: NDArray[np.float64]  # (1,) instances: what a new label's weight starts from
+    last: NDArray[np.bool_]  # (L,) as last known
 
 
 class BayesState(NamedTuple):
@@ -181,7 +184,9 @@ def design_rows(
 
 
 @kernel
-def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_labels, rate, adaptive, buffer, out):
+def linear_block(
+    state, indptr, indices, values, y_indptr, y_indices, mode, unknown, n_labels, rate, adaptive, buffer, out
+):
     """Logistic regression per label by online gradient descent; writes log-odds into `out` (rows, L).
 
     `adaptive` steps per weight by the root of its summed squared gradients (AdaGrad: Duchi, Hazan, Singer, JMLR 2011),
@@ -212,6 +217,10 @@ def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_la
             buffer[label] = 0.0
         for k in range(y_indptr[row], y_indptr[row + 1]):
             buffer[y_indices[k]] -= one
+        if len(unknown):
+            for label in range(n_labels):
+                if unknown[row, label]:
+                    buffer[label] = 0.0
         for label in range(width):
             state.label_squares[label] += buffer[label] * buffer[label]
         if adaptive:
@@ -237,28 +246,31 @@ def linear_block(state, indptr, indices, values, y_indptr, y_indices, mode, n_la
 
 
 @kernel
-def prior_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
+def prior_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out):
     """Log-odds of each label's fading relative frequency."""
     for row in range(len(y_indptr) - 1):
-        weight = state.weight[0] + 1.0
         for label in range(n_labels):
-            p = min(0.999, (state.counts[label] + 0.1) / weight)
+            p = min(0.999, (state.counts[label] + 0.1) / (state.weights[label] + 1.0))
             out[row, label] = np.float32(max(-8.0, math.log(p / (1.0 - p))))
         if not mode[row] & LEARN:
             continue
-        state.weight[0] = state.weight[0] * fading + 1.0
+        if not mode[row] & AGAIN:
+            state.weight[0] = state.weight[0] * fading + 1.0
         for label in range(n_labels):
+            if len(unknown) and unknown[row, label]:
+                continue
+            state.weights[label] = state.weights[label] * fading + 1.0
             state.counts[label] *= fading
         for k in range(y_indptr[row], y_indptr[row + 1]):
             state.counts[y_indices[k]] += 1.0
 
 
 @kernel
-def recency_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
-    """Log-odds of each label given whether the label set learned last had it: natural streams are ordered."""
+def recency_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out):
+    """Log-odds of each label given whether it was there when it was last known: natural streams are ordered."""
     for row in range(len(y_indptr) - 1):
-        weight = state.weight[0]
         for label in range(n_labels):
+            weight = state.weights[label]
             p = (state.counts[label] + 0.1) / (weight + 1.0)
             if state.last[label]:
                 p = (state.both[label] + p) / (state.after[label] + 1.0)
@@ -268,8 +280,12 @@ def recency_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
             out[row, label] = np.float32(math.log(p / (1.0 - p)))
         if not mode[row] & LEARN:
             continue
-        state.weight[0] = weight * fading + 1.0
+        if not mode[row] & AGAIN:
+            state.weight[0] = state.weight[0] * fading + 1.0
         for label in range(n_labels):
+            if len(unknown) and unknown[row, label]:
+                continue
+            state.weights[label] = state.weights[label] * fading + 1.0
             state.counts[label] *= fading
             state.after[label] *= fading
             state.both[label] *= fading
@@ -281,7 +297,8 @@ def recency_block(state, y_indptr, y_indices, mode, n_labels, fading, out):
             if state.last[label]:
                 state.both[label] += 1.0
         for label in range(n_labels):
-            state.last[label] = False
+            if not (len(unknown) and unknown[row, label]):
+                state.last[label] = False
         for k in range(y_indptr[row], y_indptr[row + 1]):
             state.last[y_indices[k]] = True
 

@@ -92,12 +92,15 @@ def _learn_stack(state, inputs, errors, n_labels, own_rate, decay, ridge, factor
 
 
 @kernel
-def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, own_rate, decay, ridge, inputs, errors, out):
+def stack_block(
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, own_rate, decay, ridge, inputs, errors, out
+):
     """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
 
     The shared part learns from all labels by Newton's method on the fading log-loss, so that a rare label starts from
     what serves the others; the own part learns what is particular, by AdaGrad. Log-odds that are no number, or beyond
-    all bounds, are set to 0 in `logits`: their expert abstains. Writes probabilities into `out` (rows, L); `inputs`
+    all bounds, are set to 0 in `logits`: their expert abstains. Labels that are `unknown` (rows, L; no rows: all are
+    known) have no error, and so teach nothing. Writes probabilities into `out` (rows, L); `inputs`
     (E + 1, L) and `errors` (L,) are scratch.
     """
     n_experts = logits.shape[1]
@@ -124,4 +127,8 @@ def stack_block(state, logits, y_indptr, y_indices, mode, n_labels, own_rate, de
         if mode[row] & LEARN:
             for k in range(y_indptr[row], y_indptr[row + 1]):
                 errors[y_indices[k]] -= 1.0
+            if len(unknown):
+                for label in range(n_labels):
+                    if unknown[row, label]:
+                        errors[label] = 0.0
             _learn_stack(state, inputs, errors, n_labels, own_rate, decay, ridge, factor, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from stream_ml.experts import _kernels as k
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import Batch
+from stream_ml.streams.batch import AGAIN, ALL_KNOWN, LEARN, Batch
+from stream_ml.streams.dense import csr_of
 
 __all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool"]
 
@@ -38,6 +40,7 @@ COLUMN_ARRAYS = {"column_count", "column_mean", "column_squares", "refresh_at", 
 FIXED_ARRAYS = {"weight", "totals"}
 FIRST_SQUARES_ADAPTIVE = 1e-2
 FIRST_SQUARES = 1.0
+PRIOR = ROOT_EXPERTS.index("prior")
 
 
 class ExpertPool:
@@ -64,9 +67,10 @@ class ExpertPool:
         self.n_labels = 0
         self.design = Design(sparse=sparse)
         self.linear = [_grow_linear(None, 0, 0, adaptive) for adaptive in ADAPTIVE]
-        self.prior = k.PriorState(np.zeros(0), np.zeros(1))
+        none, one = np.zeros(0), np.zeros(1)
+        self.prior = k.PriorState(none, none, one)
         self.bayes = _grow_bayes(None, 0, 0)
-        self.recency = k.RecencyState(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(1), np.zeros(0, dtype=np.bool_))
+        self.recency = k.RecencyState(none, none, none, none, one.copy(), np.zeros(0, dtype=np.bool_))
         self.neighbours = Neighbours(sparse=sparse, window=window, neighbours=neighbours)
         self._buffer = np.zeros(0, dtype=np.float32)
 
@@ -78,7 +82,7 @@ class ExpertPool:
     def grow(self, arities: NDArray[np.int32], n_labels: int) -> None:
         """Make room for the features (`arities` of all of them, see `Schema.arities`) and labels known by now."""
         self.design.grow(arities)
-        self.n_labels = max(self.n_labels, n_labels)
+        n_known, self.n_labels = self.n_labels, max(self.n_labels, n_labels)
         if self.neighbours.n_neighbours:
             self.neighbours.grow(self.design.n_columns)
         if not self.n_labels:
@@ -86,43 +90,59 @@ class ExpertPool:
         d = capacity(self.design.n_columns, len(self.bayes.column_count))
         m = -(-capacity(self.n_labels, len(self.prior.counts)) // k.LANES) * k.LANES
         if d == len(self.bayes.column_count) and m == len(self.prior.counts):
+            self._start_weights(n_known)
             return
         self.linear = [
             _grow_linear(state, d, m, adaptive) for state, adaptive in zip(self.linear, ADAPTIVE, strict=True)
         ]
-        self.prior = k.PriorState(grown(self.prior.counts, (m,)), self.prior.weight)
         self.bayes = _grow_bayes(self.bayes, d, m)
-        kept = self.recency._asdict()
-        self.recency = k.RecencyState(**{n: a if n == "weight" else grown(a, (m,)) for n, a in kept.items()})
+        self.prior = k.PriorState(**_grow_counts(self.prior, m))
+        self.recency = k.RecencyState(**_grow_counts(self.recency, m))
         self._buffer = np.zeros(m, dtype=np.float32)
+        self._start_weights(n_known)
 
-    def process(self, block: Batch, logits: NDArray[np.float32], awake: NDArray[np.bool_] | None = None) -> Nearest:
+    def _start_weights(self, first: int) -> None:
+        """Labels from `first` on are new: they were absent from all rows before."""
+        for state in (self.prior, self.recency):
+            state.weights[first : self.n_labels] = state.weight[0]
+
+    def process(
+        self,
+        block: Batch,
+        logits: NDArray[np.float32],
+        awake: NDArray[np.bool_] | None = None,
+        unknown: NDArray[np.bool_] = ALL_KNOWN,
+    ) -> tuple[Nearest, Batch]:
         """Predict, then learn each row (as its mode says); log-odds go to `logits` (rows, experts, labels).
 
         A block has at most `BLOCK_ROWS` rows. Experts that are not `awake` (experts,) do nothing: their log-odds stay
-        what they were. Gives each row's nearest neighbours.
+        what they were. `unknown` is the block's own (`Batch.unknown_labels`). Gives each row's nearest neighbours, and
+        the block for learners that need whole label sets: labels that are not known are as the first linear expert
+        that is awake, else the prior, had them before it learned the row; what is learned again is not learned there.
         """
         if awake is None:
             awake = np.ones(len(ROOT_EXPERTS), dtype=np.bool_)
-        rows = self.design.rows(block)
+        whole = _once(block)
+        rows = self.design.rows(whole)
         y, mode, n = (block.y_indptr, block.y_indices), block.mode, self.n_labels
         for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
             values = rows.unit if slot % 2 else rows.standard
             if awake[slot]:
-                k.linear_block(
-                    state, rows.indptr, rows.indices, values, *y, mode, n, rate, adaptive, self._buffer, logits[:, slot]
-                )
-        k.prior_block(self.prior, *y, mode, n, self.prior_fading, logits[:, 4])
+                out, x = logits[:, slot], (rows.indptr, rows.indices, values)
+                k.linear_block(state, *x, *y, mode, unknown, n, rate, adaptive, self._buffer, out)
+        k.prior_block(self.prior, *y, mode, unknown, n, self.prior_fading, logits[:, PRIOR])
+        k.recency_block(self.recency, *y, mode, unknown, n, self.prior_fading, logits[:, 6])
+        if len(unknown):
+            guide = next((slot for slot in range(len(self.linear)) if awake[slot]), PRIOR)
+            whole = _filled(whole, unknown, logits[:, guide])
         if awake[5]:
             centred, out = self.design.centred, logits[:, 5]
-            k.naive_bayes_block(
-                self.bayes, rows.indptr, rows.indices, rows.values, *y, mode, centred, n, self._buffer, out
-            )
-        k.recency_block(self.recency, *y, mode, n, self.prior_fading, logits[:, 6])
+            y, x = (whole.y_indptr, whole.y_indices), (rows.indptr, rows.indices, rows.values)
+            k.naive_bayes_block(self.bayes, *x, *y, whole.mode, centred, n, self._buffer, out)
         if not self.neighbours.n_neighbours:
             none = np.zeros((len(block), 0), dtype=np.int32)
-            return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none)
-        return self.neighbours.process(block, rows, n, logits[:, 4], logits[:, 7])
+            return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none), whole
+        return self.neighbours.process(whole, rows, n, logits[:, PRIOR], logits[:, 7]), whole
 
     def forget(self, labels: NDArray[np.int32], keep: float) -> None:
         """After a drift of `labels`: keep the share `keep` of the evidence that slows their learning down.
@@ -172,9 +192,12 @@ class ExpertPool:
             part.part(f"linear.{i}.").load(k.LinearState, _linear_specs(d, m, adaptive))
             for i, adaptive in enumerate(ADAPTIVE)
         ]
-        self.prior = part.part("prior.").load(k.PriorState, {"counts": each, "weight": one})
+        self.prior = part.part("prior.").load(k.PriorState, {"counts": each, "weights": each, "weight": one})
         self.bayes = part.part("naive_bayes.").load(k.BayesState, _bayes_specs(d, m))
-        recency = dict.fromkeys(("counts", "after", "both"), each) | {"weight": one, "last": Spec(np.bool_, (m,))}
+        recency = dict.fromkeys(("counts", "after", "both", "weights"), each) | {
+            "weight": one,
+            "last": Spec(np.bool_, (m,)),
+        }
         self.recency = part.part("recency.").load(k.RecencyState, recency)
         self.neighbours.load_state_dict(part.part("neighbours."), self.design.n_columns, self.n_labels)
         self._buffer = np.zeros(m, dtype=np.float32)
@@ -194,6 +217,25 @@ def _bayes_specs(d: int, m: int) -> dict[str, Spec]:
     specs |= {"label_count": Spec(f8, (m,)), "label_mass": Spec(f8, (m,)), "totals": Spec(f8, (2,))}
     specs |= dict.fromkeys(("centre", "scale"), Spec(f4, (d,), finite=False))
     return specs | dict.fromkeys(("quadratic", "linear", "constant"), Spec(f4, (d, m), finite=False))
+
+
+def _once(block: Batch) -> Batch:
+    """The block without learning what was learned before."""
+    again = (block.mode & AGAIN) != 0
+    return replace(block, mode=np.where(again, block.mode & ~np.uint8(LEARN), block.mode)) if again.any() else block
+
+
+def _filled(block: Batch, unknown: NDArray[np.bool_], logits: NDArray[np.float32]) -> Batch:
+    """The block with its label sets made whole: of labels that are not known those of positive log-odds are there."""
+    labels = unknown & (logits > 0.0)
+    labels[np.repeat(np.arange(len(block)), np.diff(block.y_indptr)), block.y_indices] = True
+    y_indptr, y_indices = csr_of(labels)
+    return replace(block, y_indptr=y_indptr, y_indices=y_indices, partial=None)
+
+
+def _grow_counts(state: Any, m: int) -> dict[str, NDArray]:
+    """The counts of a prior or of recency with room for `m` labels."""
+    return {n: a if n in FIXED_ARRAYS else grown(a, (m,)) for n, a in state._asdict().items()}
 
 
 def _grow_linear(old: k.LinearState | None, d: int, m: int, adaptive: bool) -> k.LinearState:

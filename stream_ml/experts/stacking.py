@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stream_ml.arrays import capacity, grown, tuple_arrays
 from stream_ml.experts import _stack_kernels as k
 from stream_ml.states import LARGEST, Part, Spec
+from stream_ml.streams.batch import ALL_KNOWN
 
 __all__ = ["Stacking"]
 
@@ -72,8 +73,12 @@ class Stacking:
         y_indptr: NDArray[np.int64],
         y_indices: NDArray[np.int32],
         mode: NDArray[np.uint8],
+        unknown: NDArray[np.bool_] = ALL_KNOWN,
     ) -> NDArray[np.float32]:
-        """Probabilities (rows, labels) of log-odds (rows, experts, labels); rows to be learned are, one by one."""
+        """Probabilities (rows, labels) of log-odds (rows, experts, labels); rows to be learned are, one by one.
+
+        `unknown` is that of `Batch.unknown_labels`.
+        """
         out = np.empty((len(mode), self.n_labels), dtype=np.float32)
         k.stack_block(
             self.state,
@@ -81,6 +86,7 @@ class Stacking:
             y_indptr,
             y_indices,
             mode,
+            unknown,
             self.n_labels,
             self.own_rate,
             self.decay,

@@ -49,11 +49,12 @@ def scatter_logits(part, labels, out):
 
 
 @kernel
-def cluster_losses(probabilities, y_indptr, y_indices, mode, slot_of, n_labels, n_slots, shared, losses):
+def cluster_losses(probabilities, y_indptr, y_indices, mode, unknown, slot_of, n_labels, n_slots, shared, losses):
     """Soft Jaccard loss of each row in each cluster, and over all labels in the last column.
 
     `sum |p - y| / (1 + sum max(p, y))`: in [0, 1), smooth in the probabilities and so of less variance than the loss
-    of a decision; the 1 keeps rows without labels near 0. Rows that are not learned get -1. `shared` is scratch
+    of a decision; the 1 keeps rows without labels near 0. Labels that are `unknown` (rows, L; no rows: all are known)
+    are left out. Rows that are not learned get -1, and so do clusters of which no label is known. `shared` is scratch
     (slots + 1,).
     """
     for row in range(len(mode)):
@@ -61,10 +62,20 @@ def cluster_losses(probabilities, y_indptr, y_indices, mode, slot_of, n_labels, 
             for slot in range(n_slots + 1):
                 losses[row, slot] = -1.0
             continue
-        # as if no label were present: |p - 0| = max(p, 0) = p
         for slot in range(n_slots + 1):
             losses[row, slot] = 0.0
+        if len(unknown):
+            for slot in range(n_slots + 1):
+                losses[row, slot] = -1.0
+            for label in range(n_labels):
+                if not unknown[row, label]:
+                    losses[row, n_slots] = 0.0
+                    if slot_of[label] >= 0:
+                        losses[row, slot_of[label]] = 0.0
+        # as if no label were present: |p - 0| = max(p, 0) = p
         for label in range(n_labels):
+            if len(unknown) and unknown[row, label]:
+                continue
             losses[row, n_slots] += probabilities[row, label]
             if slot_of[label] >= 0:
                 losses[row, slot_of[label]] += probabilities[row, label]
@@ -80,7 +91,8 @@ def cluster_losses(probabilities, y_indptr, y_indices, mode, slot_of, n_labels, 
                 losses[row, slot] += 1.0 - 2.0 * p
                 shared[slot] += 1.0 - p
         for slot in range(n_slots + 1):
-            losses[row, slot] = max(0.0, losses[row, slot]) / (1.0 + shared[slot])
+            if shared[slot] >= 0.0:
+                losses[row, slot] = max(0.0, losses[row, slot]) / (1.0 + shared[slot])
 
 
 @kernel

@@ -20,11 +20,12 @@ from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.files import MODEL, model_in
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
+from stream_ml.ihomer.rows import check_positions, without_scored_labels
 from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
-from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
 
 __all__ = ["IHomerClassifier"]
@@ -133,8 +134,8 @@ class IHomerClassifier:
             self._start(batch.schema)
         elif batch.schema.sparse != self._pool.design.sparse:
             raise ConfigError("a batch of a sparse schema after one of a dense schema, or the reverse: use a new model")
-        _check(batch)
-        batch = _without_scored_labels(batch)
+        check_positions(batch)
+        batch = without_scored_labels(batch)
         self._grow_features(batch)
         probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
         wanted = self.objectives
@@ -147,7 +148,7 @@ class IHomerClassifier:
             for name, part in decided.items():
                 parts[name].append(part)
             start = stop
-            if self.n_learned and self.n_learned % self.settings.period == 0 and block.mode[-1] & LEARN:
+            if self.n_learned and self.n_learned % self.settings.period == 0 and first_learned(block.mode[-1:])[0]:
                 self._restructure()
         label_sets: dict[str, Predictions] = {name: joined(parts[name], len(batch)) for name in wanted}
         first = label_sets.pop(wanted[0])
@@ -173,7 +174,7 @@ class IHomerClassifier:
             highest[filled] = np.maximum.reduceat(batch.y_indices, batch.y_indptr[filled])
         highest[~learns] = -1
         highest = np.maximum.accumulate(highest)
-        learned = np.cumsum(learns)
+        learned = np.cumsum(first_learned(batch.mode))
         start = 0
         while start < len(batch):
             known = self.n_labels
@@ -197,33 +198,34 @@ class IHomerClassifier:
         roots = len(ROOT_EXPERTS)
         logits = np.zeros((len(block), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
         if not n_labels:
-            self.n_learned += int(np.count_nonzero(block.mode & LEARN))
+            self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
             return logits[:, 0], dict.fromkeys(wanted, nothing)
-        nearest = self._pool.process(block, logits, self._sleep.awake)
+        unknown = block.unknown_labels(n_labels)
+        nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
-        local_indices = np.empty(len(block.y_indices), dtype=np.int32)
+        local_indices = np.empty(len(whole.y_indices), dtype=np.int32)
         cursor = np.zeros(partition.n_slots, dtype=np.int64)
         route_labels(
-            block.y_indptr,
-            block.y_indices,
+            whole.y_indptr,
+            whole.y_indices,
             partition.slot_of,
             partition.position_of,
             cursor,
             local_indptr,
             local_indices,
         )
-        partition.process(block, local_indptr, local_indices, self.n_learned, logits[:, roots:])
-        p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode)
-        self._watch_block(block, p)
+        partition.process(whole, local_indptr, local_indices, self.n_learned, logits[:, roots:])
+        p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
+        self._watch_block(block, p, unknown)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
-        rows = self._joint.process(p, nearest, block)
-        decided = self._deciders.decide(wanted, p, rows, block)
-        partition.learn_labels(block)
-        self.n_learned += int(np.count_nonzero(block.mode & LEARN))
+        rows = self._joint.process(p, nearest, block, unknown)
+        decided = self._deciders.decide(wanted, p, rows, block, unknown)
+        partition.learn_labels(whole)
+        self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
         return p, decided
 
-    def _watch_block(self, block: Batch, probabilities: NDArray[np.float32]) -> None:
+    def _watch_block(self, block: Batch, probabilities: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
         """Feed the rows' losses to the detectors."""
         if not self.settings.drift.enabled:
             return
@@ -234,6 +236,7 @@ class IHomerClassifier:
             block.y_indptr,
             block.y_indices,
             block.mode,
+            unknown,
             partition.slot_of,
             self.n_labels,
             partition.n_slots,
@@ -502,27 +505,3 @@ class IHomerClassifier:
             ("joint", self._joint),
             ("deciders", self._deciders),
         ]
-
-
-def _without_scored_labels(batch: Batch) -> Batch:
-    """The batch without the labels of rows that are not learned: they are the evaluator's, and may be new here."""
-    learns = (batch.mode & LEARN) != 0
-    if learns.all():
-        return batch
-    sizes = np.diff(batch.y_indptr)
-    y_indptr = np.zeros(len(batch) + 1, dtype=np.int64)
-    np.cumsum(np.where(learns, sizes, 0), out=y_indptr[1:])
-    return replace(batch, y_indptr=y_indptr, y_indices=batch.y_indices[np.repeat(learns, sizes)])
-
-
-def _check(batch: Batch) -> None:
-    """Refuse positions that the schema does not have: compiled loops trust them."""
-    for name, indices, n, limit in (
-        ("feature", batch.x_indices, batch.n_features, batch.schema.n_features),
-        ("label", batch.y_indices, batch.n_labels, batch.schema.n_labels),
-    ):
-        highest = max(n - 1, int(indices.max(initial=-1)))
-        if highest >= limit or int(indices.min(initial=0)) < 0:
-            raise DataError(f"a {name} that the schema lacks", expected=f"0 to {limit - 1}", found=str(highest))
-    if np.isinf(batch.x_values).any():
-        raise DataError("an infinite value", expected="finite numbers, or NaN where a value is missing", found="inf")

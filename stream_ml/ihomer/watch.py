@@ -13,7 +13,7 @@ from stream_ml.drift import AdwinBank, adwin_reset, checked_bank, grow_bank, new
 from stream_ml.ihomer._kernels import watch_losses
 from stream_ml.ihomer.parameters import DriftParameters
 from stream_ml.states import LARGEST, Part, Spec
-from stream_ml.streams.batch import LEARN
+from stream_ml.streams.batch import first_learned
 
 __all__ = ["DEPENDENCE", "LOSS", "Found", "LossWatch"]
 
@@ -92,7 +92,7 @@ class LossWatch:
             found,
             statistics,
         )
-        numbers = n_learned + np.cumsum((mode & LEARN) != 0)
+        numbers = n_learned + np.cumsum(first_learned(mode))
         for (row, column, kind), (mean, width) in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
             self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, mean, width))
 

@@ -79,6 +79,7 @@ class MoaModel:
 
     def test_then_train(self, batch: Batch) -> Predictions:
         """Label sets of the rows with PREDICT; rows with LEARN are learned."""
+        batch = batch.with_whole_sets()
         if self._process is None:
             self._process = self._start(batch)
         to, back = self._pipes()

@@ -77,6 +77,7 @@ class BinaryRelevance(_RiverModel):
 class MultiOutput(_RiverModel):
     """A learner of all labels at once; what it gives for a label is positive from one half on.
 
+    Rows whose labels are known in part are not learned.
     Labels that appear after the first learned row are beyond classifier chains: these never predict them.
     """
 
@@ -84,6 +85,10 @@ class MultiOutput(_RiverModel):
         super().__init__(settings, numeric=True)
         self.model, self.numbers = model, numbers
         self._learned = False
+
+    def test_then_train(self, batch: Batch) -> Predictions:
+        """Label sets of the rows with PREDICT; rows with LEARN are learned."""
+        return super().test_then_train(batch.with_whole_sets())
 
     def predict_row(self, x: dict[str, Any], names: list[str]) -> Iterator[int]:
         """Labels at one half or above."""

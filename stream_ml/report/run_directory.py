@@ -81,22 +81,21 @@ class RunDirectory:
     def save_predictions(self, batch: Batch, predictions: Predictions) -> None:
         """Append what was predicted of a batch to `predictions.jsonl`, one line per predicted row.
 
-        Fields: `row` (its number in the stream), `id` where the stream has them, `labels` (null when not known),
-        `predicted`, and `probabilities` of the predicted labels where the model gives them.
+        Fields: `row` (its number in the stream), `id` where the stream has them, `labels` (null when not known, an
+        object of true and false when known in part), `predicted`, and `probabilities` of the predicted labels where
+        the model gives them.
         """
         file = self._open_predictions()
         names = batch.schema.labels
-        truth, chosen = batch.y_indices.tolist(), predictions.label_indices.tolist()
-        y_starts, z_starts = batch.y_indptr.tolist(), predictions.label_indptr.tolist()
-        labelled = batch.labelled.tolist()
+        truth, chosen = list(batch.labels_told()), predictions.label_indices.tolist()
+        z_starts = predictions.label_indptr.tolist()
         lines = []
         for row in np.flatnonzero(batch.mode & PREDICT).tolist():
             picked = chosen[z_starts[row] : z_starts[row + 1]]
             record: dict[str, Any] = {"row": batch.first + row}
             if batch.ids is not None:
                 record["id"] = batch.ids[row]
-            known = [names[label] for label in truth[y_starts[row] : y_starts[row + 1]]]
-            record["labels"] = known if labelled[row] else None
+            record["labels"] = truth[row]
             record["predicted"] = [names[label] for label in picked]
             if predictions.probabilities is not None:
                 record["probabilities"] = [round(p, 6) for p in predictions.probabilities[row, picked].tolist()]

@@ -21,16 +21,15 @@ from stream_ml.ihomer import IHomerClassifier
 from stream_ml.ihomer.events import Event
 from stream_ml.serving.outputs import output_values
 from stream_ml.serving.records import DeadLetter, Output, Record, place_of
-from stream_ml.serving.waiting import EarlyLabels, Waiting, WaitingInstances, Watermark
+from stream_ml.serving.waiting import NOTHING, EarlyLabels, Waiting, WaitingInstances, Watermark
 from stream_ml.states import FLAWS, Part, told
 from stream_ml.states import whole as whole_number
-from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
-from stream_ml.streams.json_lines import JsonRow, JsonRows, parse_record
+from stream_ml.streams.batch import AGAIN, LEARN, PREDICT, Batch, Predictions, first_learned
+from stream_ml.streams.json_lines import JsonRow, JsonRows, Told, checked_labels, parse_record
 from stream_ml.streams.schema import Schema
 
 __all__ = ["COUNTED", "Engine", "EngineOptions", "Outcome"]
 
-NOTHING = np.zeros(0, dtype=np.int32)
 COUNTED = (
     "records",
     "instances",
@@ -41,6 +40,7 @@ COUNTED = (
     "bad",
     "orphan_labels",
     "expired",
+    "repeated_labels",
     "replaced",
     "without_id",
 )
@@ -97,6 +97,11 @@ class Engine:
     Messages are JSON objects: an instance `{"id"?, "ts"?, "x": {...} or [...], "y": [...]?}` is predicted, and learned
     if its labels are there; else it waits for `{"id", "y"}`, before or after it, on any topic. `y: []` says that there
     are no labels, an absent or null `y` that they are not known.
+
+    `y` as an object, `{label: true or false}`, tells labels in part. They are learned at once, and the instance waits
+    on for the others, which more objects may tell; a list tells all that is left and ends the waiting. A label is told
+    once: what is told of it later changes nothing. What was predicted of the instance is scored with each message, on
+    the labels told by it. The instance counts as learned once, with its first labels.
 
     Parameters
     ----------
@@ -166,61 +171,103 @@ class Engine:
             schema_rows = JsonRows(Schema(sparse=sparse, name=record.topic))
         row = schema_rows.row(message, source=place_of(record), line=None)
         self.rows = schema_rows
-        labels = row.labels
-        if labels is None and row.key is not None and (early := self.early.take(row.key)) is not None:
-            labels = self.rows.positions(early)
+        labels, negative = row.labels, row.negative
+        whole = labels is not None and negative is None
+        if not whole and row.key is not None and (early := self.early.take(row.key)) is not None:
             counts["late_labels"] += 1
+            others, absent = self._news([*(labels or ()), *(negative or ())], early, counts)
+            labels, negative = [*(labels or ()), *(others or ())], [*(negative or ()), *(absent or ())]
+            if isinstance(early, list) or self._are_all(len(labels) + len(negative)):
+                negative = None
         learns = labels is not None and not self.options.frozen
         at = len(rows.records)
-        self.rows.builder.add(row.cells, labels)
+        self.rows.builder.add(row.cells, labels, negative=negative)
         rows.records.append(record)
         rows.modes.append(PREDICT | LEARN if learns else PREDICT)
         rows.keys.append(row.key)
         counts["instances"] += 1
         counts["learned"] += learns
-        if labels is not None:
-            counts["labelled"] += 1
-        elif row.key is None:
-            counts["without_id"] += 1
-        else:
-            counts["replaced"] += row.key in self.waiting
-            waiting = self._waiting_of(row)
-            self.waiting.put(row.key, waiting)
-            rows.waiting[row.key] = at, waiting
+        counts["labelled"] += labels is not None
+        if labels is not None and negative is None:
+            return
+        if row.key is None:
+            counts["without_id"] += labels is None
+            return
+        counts["replaced"] += row.key in self.waiting
+        waiting = self._waiting_of(row, [*(labels or ()), *(negative or ())])
+        self.waiting.put(row.key, waiting)
+        rows.waiting[row.key] = at, waiting
 
-    def _waiting_of(self, row: JsonRow) -> Waiting:
+    def _waiting_of(self, row: JsonRow, told: list[int]) -> Waiting:
         cells = sorted(row.cells)
         return Waiting(
             np.array([index for index, _ in cells], dtype=np.int32),
             np.array([value for _, value in cells], dtype=np.float32),
             NOTHING,
             self.watermark.stamp,
+            np.unique(np.array(told, dtype=np.int32)),
         )
+
+    def _news(
+        self, before: Sequence[int], told: Told, counts: Counter[str]
+    ) -> tuple[list[int] | None, list[int] | None]:
+        """Positions of labels as `JsonRows.positions` gives them, but for those told `before`."""
+        assert self.rows is not None
+        labels, negative = self.rows.positions(told)
+        if labels is None or not before:
+            return labels, negative
+        known = set(before)
+        counts["repeated_labels"] += len(known.intersection([*labels, *(negative or ())]))
+        if negative is None:
+            negative = sorted(set(range(self.rows.schema.n_labels)).difference(labels))
+        return [m for m in labels if m not in known], [m for m in negative if m not in known]
 
     def _labels(self, message: dict[str, Any], record: Record, rows: _Rows, counts: Counter[str]) -> list[DeadLetter]:
         """Labels of an instance that waits, or is still to come; gives what has no room any longer."""
         place = place_of(record)
-        key, labels = _checked_labels(message, place, self.schema if self.closed else None)
-        instance = self.waiting.take(key)
+        key, told = _checked_labels(message, place, self.rows)
+        if told == {}:
+            return []
+        instance = self.waiting.get(key)
         if instance is None or self.rows is None:
             counts["early_labels"] += 1
-            gone = self.early.put(key, labels, place, self.watermark.stamp)
+            gone, repeated = self.early.put(key, told, place, self.watermark.stamp)
+            counts["repeated_labels"] += repeated
             return self._orphans(gone, record, counts)
-        at = len(rows.records)
-        self.rows.builder.add(
-            zip(instance.indices.tolist(), instance.values.tolist(), strict=True), self.rows.positions(labels)
-        )
-        rows.records.append(None)
-        rows.modes.append(0 if self.options.frozen else LEARN)
-        rows.keys.append(key)
+        counts["late_labels"] += 1
+        labels, negative = self._news(instance.told.tolist(), told, counts)
+        left = self._tell(key, instance, isinstance(told, list), [*(labels or ()), *(negative or ())])
         before, same = rows.waiting.get(key, (-1, None))
+        if same is instance:
+            rows.waiting[key] = before, left
+        if negative is not None and not labels and not negative:
+            return []
+        at = len(rows.records)
+        cells = zip(instance.indices.tolist(), instance.values.tolist(), strict=True)
+        self.rows.builder.add(cells, labels, negative=negative)
+        rows.records.append(None)
+        first = not len(instance.told)
+        rows.modes.append(0 if self.options.frozen else LEARN if first else LEARN | AGAIN)
+        rows.keys.append(key)
         if same is instance:
             rows.same_call[at] = before
         else:
             rows.late[at] = instance
-        counts["late_labels"] += 1
-        counts["learned"] += not self.options.frozen
+        counts["learned"] += first and not self.options.frozen
         return []
+
+    def _are_all(self, n_labels: int) -> bool:
+        """Whether so many labels are all that there can be."""
+        return self.closed and self.schema is not None and n_labels == self.schema.n_labels
+
+    def _tell(self, key: str, instance: Waiting, whole: bool, labels: list[int]) -> Waiting:
+        """Note that labels of an instance are told; it waits on unless these are all."""
+        told = instance._replace(told=np.union1d(instance.told, np.array(labels, dtype=np.int32)))
+        if whole or self._are_all(len(told.told)):
+            self.waiting.take(key)
+        else:
+            self.waiting.update(key, instance, told)
+        return told
 
     def _expire(self, record: Record, outcome: Outcome, counts: Counter[str]) -> None:
         counts["expired"] += self.waiting.expire(self.watermark.now)
@@ -245,8 +292,8 @@ class Engine:
         outcome.learned = self.model.n_learned - before
         outcome.events = self.model.drain_events()
         for key, (row, waiting) in rows.waiting.items():
-            self.waiting.set_predicted(key, waiting, _set_of(predictions, row))
-        versions = before + np.concatenate([[0], np.cumsum((modes & LEARN) != 0)])
+            self.waiting.update(key, waiting, waiting._replace(predicted=_set_of(predictions, row)))
+        versions = before + np.concatenate([[0], np.cumsum(first_learned(modes))])
         instances = [row for row, record in enumerate(rows.records) if record is not None]
         values = output_values(
             rows.records, rows.keys, instances, batch, predictions, versions, self.options.probabilities
@@ -259,7 +306,7 @@ class Engine:
         self._score(batch, predictions, rows)
 
     def _score(self, batch: Batch, predictions: Predictions, rows: _Rows) -> None:
-        """Score, in order, what was predicted of every row whose labels are known now, whenever that was."""
+        """Score, in order, what was predicted of every row on the labels that are known now, whenever that was."""
         late = {row: waiting.predicted for row, waiting in rows.late.items()}
         late |= {row: _set_of(predictions, earlier) for row, earlier in rows.same_call.items()}
         scored = np.flatnonzero(batch.labelled)
@@ -339,19 +386,21 @@ def _texts(facts: Mapping[str, Any], n_features: int) -> dict[str, list[int]]:
     return {name: [whole_number(at, 0, n_features - 1) for at in places] for name, places in facts.items()}
 
 
-def _checked_labels(message: dict[str, Any], place: str, schema: Schema | None) -> tuple[str, list[str]]:
-    """Id and label names of a label message."""
-    key, y = message["id"], message["y"]
+def _checked_labels(message: dict[str, Any], place: str, rows: JsonRows | None) -> tuple[str, Told]:
+    """Id and labels of a label message; labels that are null are not told."""
+
+    def bad(problem: str, field: str | None, expected: str, found: Any) -> DataError:
+        return DataError(problem, source=place, field=field, expected=expected, found=str(found)[:60])
+
+    key = message["id"]
     if type(key) not in (str, int):
-        raise DataError("an id of the wrong type", source=place, field="id", expected="text or a whole number")
-    if not (isinstance(y, list) and all(type(m) in (str, int) for m in y)):
-        raise DataError("labels of the wrong form", source=place, field="y", expected="a list of label names")
+        raise bad("an id of the wrong type", "id", "text or a whole number", key)
+    told = checked_labels(message["y"], bad)
     if unknown := next((k for k in message if k not in ("id", "y", "ts")), None):
-        raise DataError("an unknown key", source=place, field=unknown, expected="id, y, ts")
-    names = [str(m) for m in y]
-    if schema is not None and (lacking := next((m for m in names if schema.label_index(m) is None), None)):
-        raise DataError("a label that the schema lacks", source=place, field="y", found=lacking)
-    return str(key), names
+        raise bad("an unknown key", unknown, "id, y, ts", message[unknown])
+    if rows is not None:
+        rows.check_known(told, bad)
+    return str(key), told if isinstance(told, list) else {name: on for name, on in told.items() if on is not None}
 
 
 def _set_of(predictions: Predictions, row: int) -> NDArray[np.int32]:

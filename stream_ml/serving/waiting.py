@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from stream_ml.states import Part, Spec, StateError, whole
+from stream_ml.streams.json_lines import Told
 
 __all__ = ["EarlyLabels", "Waiting", "WaitingInstances", "Watermark"]
 
@@ -20,6 +21,7 @@ RECENT = 16
 LATEST = 2**63 - 1
 """Of all times, in milliseconds."""
 PLACE = re.compile(r"[^/]+/\d{1,9}/\d{1,18}")
+NOTHING = np.zeros(0, dtype=np.int32)
 
 
 class Watermark:
@@ -65,6 +67,8 @@ class Waiting(NamedTuple):
     predicted: NDArray[np.int32]
     since: int
     """The watermark when it came; -1 before there was one."""
+    told: NDArray[np.int32] = NOTHING
+    """Labels told of it so far; once there are some it has been learned."""
 
 
 class WaitingInstances:
@@ -97,10 +101,14 @@ class WaitingInstances:
         """The instance of that id, which waits no longer."""
         return self._by_id.pop(key, None)
 
-    def set_predicted(self, key: str, instance: Waiting, predicted: NDArray[np.int32]) -> None:
-        """Note what was predicted of an instance, if it still waits."""
-        if self._by_id.get(key) is instance:
-            self._by_id[key] = instance._replace(predicted=predicted)
+    def get(self, key: str) -> Waiting | None:
+        """The instance of that id, which waits on."""
+        return self._by_id.get(key)
+
+    def update(self, key: str, old: Waiting, new: Waiting) -> None:
+        """Note what became known of an instance, if it still waits; its place in the queue stays."""
+        if self._by_id.get(key) is old:
+            self._by_id[key] = new
 
     def expire(self, now: int) -> int:
         """Give up what is too old by the watermark, or too much; tells how many."""
@@ -131,17 +139,30 @@ class WaitingInstances:
         keys = part.plain("ids")
         good = isinstance(keys, list) and all(type(key) is str for key in keys) and len(set(keys)) == len(keys)
         part.check(good, "ids", "expected names, each once")
-        n, nnz, chosen = len(keys), part.length("x_indices"), part.length("p_indices")
+        n, nnz = len(keys), part.length("x_indices")
         x_indices = part.array("x_indices", Spec(np.int32, (nnz,), 0, n_features - 1))
         x_values = part.array("x_values", Spec(np.float32, (nnz,), finite=False))  # NaN: missing
         part.check(not np.isinf(x_values).any(), "x_values", "an infinite value")
-        p_indices = part.array("p_indices", Spec(np.int32, (chosen,), 0, n_labels - 1))
+        p_indices = part.array("p_indices", Spec(np.int32, (part.length("p_indices"),), 0, n_labels - 1))
+        t_indices = part.array("t_indices", Spec(np.int32, (part.length("t_indices"),), 0, n_labels - 1))
         since = part.array("since", Spec(np.int64, (n,), -1)).tolist()
         x = _parts(part, "x_indptr", n, x_indices, x_values)
         predicted = _parts(part, "p_indptr", n, p_indices)
+        told = _parts(part, "t_indptr", n, t_indices)
         self._by_id = OrderedDict(
-            (key, Waiting(i, v, p, s)) for key, (i, v), (p,), s in zip(keys, x, predicted, since, strict=True)
+            (key, Waiting(i, v, p, s, t))
+            for key, (i, v), (p,), s, (t,) in zip(keys, x, predicted, since, told, strict=True)
         )
+
+
+def _together(kept: Told, told: Told) -> tuple[Told, int]:
+    """Labels told in two messages, one of them in part: what was told first stands. How many were told again, too."""
+    if isinstance(kept, list):
+        return kept, len(told)
+    repeated = sum(name in kept for name in told)
+    if isinstance(told, dict):
+        return {**told, **kept}, repeated
+    return [name for name, on in kept.items() if on] + [name for name in told if name not in kept], repeated
 
 
 def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
@@ -161,6 +182,8 @@ def _arrays(entries: Sequence[tuple[str, Waiting]]) -> dict[str, NDArray[Any]]:
         "x_values": joined([w.values for w in instances], np.float32),
         "p_indptr": ends([len(w.predicted) for w in instances]),
         "p_indices": joined([w.predicted for w in instances], np.int32),
+        "t_indptr": ends([len(w.told) for w in instances]),
+        "t_indices": joined([w.told for w in instances], np.int32),
         "since": np.array([w.since for w in instances], dtype=np.int64),
     }
 
@@ -186,26 +209,37 @@ class EarlyLabels:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._by_id: OrderedDict[str, tuple[Any, str, int]] = OrderedDict()
+        self._by_id: OrderedDict[str, tuple[Told, str, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def put(self, key: str, labels: Any, place: str, since: int) -> list[tuple[str, Any, str]]:
-        """Keep labels (`place`: where they stood); gives what had to give way as (id, labels, place)."""
-        gone = [(key, *self._by_id.pop(key)[:2])] if key in self._by_id else []
-        self._by_id[key] = (labels, place, since)
-        while len(self._by_id) > self.most:
-            old, (kept, where, _) = self._by_id.popitem(last=False)
-            gone.append((old, kept, where))
-        return gone
+    def put(self, key: str, told: Told, place: str, since: int) -> tuple[list[tuple[str, Told, str]], int]:
+        """Keep labels (`place`: where they stood), with those that were told in part before.
 
-    def take(self, key: str) -> Any | None:
+        Gives what had to give way as (id, labels, place), and how many labels had been told before.
+        """
+        gone, repeated = [], 0
+        if key in self._by_id:
+            kept, first_place, first_since = self._by_id[key]
+            if isinstance(kept, list) and isinstance(told, list):
+                gone.append((key, *self._by_id.pop(key)[:2]))
+            else:
+                told, repeated = _together(kept, told)
+                place, since = first_place, first_since
+        # names in an order that a checkpoint keeps
+        self._by_id[key] = (told if isinstance(told, list) else dict(sorted(told.items())), place, since)
+        while len(self._by_id) > self.most:
+            old, (other, where_it_stood, _) = self._by_id.popitem(last=False)
+            gone.append((old, other, where_it_stood))
+        return gone, repeated
+
+    def take(self, key: str) -> Told | None:
         """The labels of that id, which are not kept any longer; None where there are none."""
         found = self._by_id.pop(key, None)
         return None if found is None else found[0]
 
-    def expire(self, now: int, max_age: int | None) -> list[tuple[str, Any, str]]:
+    def expire(self, now: int, max_age: int | None) -> list[tuple[str, Told, str]]:
         """Give up what is too old by the watermark: (id, labels, place) of each."""
         gone = []
         while max_age is not None and now >= 0 and self._by_id:
@@ -224,7 +258,9 @@ class EarlyLabels:
         """Take over a state that `facts` gave."""
         self._by_id = OrderedDict()
         for key, labels, place, since in facts:
-            good = all(type(text) is str for text in (key, place, *labels)) and type(labels) is list
+            good = all(type(text) is str for text in (key, place, *labels)) and (
+                type(labels) is list or (type(labels) is dict and all(type(on) is bool for on in labels.values()))
+            )
             if not (good and PLACE.fullmatch(place)) or key in self._by_id:
                 raise StateError("early: expected labels by id, and where they stood")
             self._by_id[key] = (labels, place, whole(since, -1, LATEST))

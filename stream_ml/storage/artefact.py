@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 
 from stream_ml.errors import ArtefactError
 from stream_ml.states import FLAWS, told
+from stream_ml.storage.migrations import MIGRATIONS
 
 __all__ = ["MIGRATIONS", "VERSION", "Artefact", "read_artefact", "write_artefact"]
 
 FORMAT = "stream-ml"
-VERSION = 1
+VERSION = 2
 """Of the content, not of the container: raised whenever what is saved changes its meaning."""
 DTYPES = {
     "float64": "F64",
@@ -52,10 +53,6 @@ class Artefact:
 
     arrays: dict[str, NDArray[Any]]
     facts: dict[str, Any]
-
-
-MIGRATIONS: dict[int, Callable[[Artefact], Artefact]] = {}
-"""From a version to the next one."""
 
 
 def write_artefact(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> int:
@@ -138,7 +135,10 @@ def read_artefact(path: Path) -> Artefact:
     for old in range(int(version), VERSION):
         if old not in MIGRATIONS:
             raise ArtefactError(f"{path}: of format version {version}, which this program no longer reads")
-        artefact = MIGRATIONS[old](artefact)
+        try:
+            artefact = Artefact(*MIGRATIONS[old](artefact.arrays, artefact.facts))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ArtefactError(f"{path}: damaged: its parts do not fit together: {error}") from None
     return artefact
 
 

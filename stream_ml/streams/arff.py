@@ -28,8 +28,8 @@ class ArffStream(FileStream):
     """An ARFF file: dense or sparse rows, numeric and nominal attributes, plain or .gz.
 
     Labels are found as `label_spec.choose_labels` says. A label column is nominal with a negative and a positive value,
-    ({0,1}, {false,true}, {f,t}, {no,yes}, {n,y} or {-1,1}, in any order and case) or numeric with 0 and 1. A row whose
-    labels are all `?` is not labelled. The first row tells whether the schema is sparse; rows of the other kind are
+    ({0,1}, {false,true}, {f,t}, {no,yes}, {n,y} or {-1,1}, in any order and case) or numeric with 0 and 1. A `?` is
+    a label that is not known. The first row tells whether the schema is sparse; rows of the other kind are
     read too.
 
     Raises
@@ -73,7 +73,7 @@ class ArffStream(FileStream):
                 return
             sparse = text.startswith("{")
             cells = self._sparse_cells(text, line) if sparse else self._dense_cells(text, line)
-            x, y = self._plan.row(cells.items(), sparse=sparse, line=line)
+            x, y, negative = self._plan.row(cells.items(), sparse=sparse)
         except DataError as error:
             self.bad_row(error)
             return
@@ -82,7 +82,7 @@ class ArffStream(FileStream):
         elif sparse:
             given = dict(x)
             x = [(feature, given.get(feature, 0.0)) for feature in range(self.schema.n_features)]
-        builder.add(x, y)
+        builder.add(x, y, negative=negative)
 
     def _dense_cells(self, text: str, line: int) -> dict[int, float]:
         """Value of every column."""

@@ -4,20 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.streams.dense import features_of, labels_of
+from stream_ml.streams.dense import csr_of, features_of, labels_of
 from stream_ml.streams.schema import Schema
 
-__all__ = ["LEARN", "PREDICT", "Batch", "Predictions"]
+__all__ = ["AGAIN", "ALL_KNOWN", "LEARN", "PREDICT", "Batch", "Partial", "Predictions", "all_known", "first_learned"]
 
 PREDICT = 1
 """Bit of `Batch.mode`: the row is to be predicted (before it is learned, if it is)."""
 LEARN = 2
 """Bit of `Batch.mode`: the row's labels may be learned from."""
+AGAIN = 4
+"""Bit of `Batch.mode` beside LEARN: further labels of an instance that was learned before. Only what is kept label by
+label learns of them; the instance does not count anew."""
+
+
+def first_learned(mode: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which rows are instances learned for the first time, and so counted."""
+    return (mode & (LEARN | AGAIN)) == LEARN
+
+
+class Partial(NamedTuple):
+    """Rows whose labels are known in part.
+
+    Of these the positive labels and those named here are known, all others are not; so a row costs what it names.
+    """
+
+    rows: NDArray[np.bool_]
+    """(n,): whether the row is one of them."""
+    indptr: NDArray[np.int64]
+    """(n + 1,)"""
+    indices: NDArray[np.int32]
+    """Labels known to be absent, rising within a row; of complete rows none are named."""
+
+
+ALL_KNOWN = np.zeros((0, 0), dtype=np.bool_)
+"""What `Batch.unknown_labels` says where all is known."""
+
+
+def all_known(n: int) -> Partial:
+    """That of `n` rows none is known in part."""
+    return Partial(np.zeros(n, dtype=np.bool_), np.zeros(n + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +79,9 @@ class Batch:
     known
         Of a stream whose features and labels appear while it is read: how many of each had before the first row. None
         where all are known from the start.
+    partial
+        The rows whose labels are known in part. None: of every row with labels all are known. A row of which no label
+        is known is not `labelled`, and not partial.
     """
 
     schema: Schema
@@ -64,6 +98,7 @@ class Batch:
     ids: list[str] | None = field(default=None)
     timestamps: NDArray[np.int64] | None = field(default=None)
     known: tuple[int, int] | None = field(default=None)
+    partial: Partial | None = field(default=None)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -99,13 +134,15 @@ class Batch:
 
     @classmethod
     def from_dense(cls, schema: Schema, x: Any, y: Any, *, first: int = 0) -> Batch:
-        """Rows from arrays: `x` (n, n_features), NaN where missing; `y` (n, n_labels) of 0/1. Predicted, then learned.
+        """Rows from arrays: `x` (n, n_features), NaN where missing; `y` (n, n_labels) of 0/1, NaN where not known.
+
+        Rows are predicted, then learned; those of which no label is known are only predicted.
 
         Raises
         ------
         DataError
             Shapes that do not fit the schema or each other, a value that single precision does not hold or that a
-            nominal feature does not have, or a label that is neither 0 nor 1: says row and field.
+            nominal feature does not have, or a label that is neither 0 nor 1 nor NaN: says row and field.
 
         Examples
         --------
@@ -116,20 +153,24 @@ class Batch:
         ([1, 0, 1], ({'a': 1.0, 'b': 0.0}, {'p': False, 'q': True}))
         """
         values = features_of(x, schema)
-        positive = labels_of(y, schema, len(values))
+        positive, unknown = labels_of(y, schema, len(values))
         n = len(values)
-        y_rows, y_columns = np.nonzero(positive)
+        n_unknown = unknown.sum(axis=1)
+        labelled = (n_unknown < schema.n_labels) | (n_unknown == 0)
+        partial = (n_unknown > 0) & labelled
         x_rows, x_columns = np.nonzero(values) if schema.sparse else np.nonzero(np.ones(values.shape, dtype=np.bool_))
-        return cls.of_rows(
+        built = cls.of_rows(
             schema,
             np.concatenate([[0], np.cumsum(np.bincount(x_rows, minlength=n))]).astype(np.int64),
             x_columns.astype(np.int32),
             values[x_rows, x_columns],
-            np.concatenate([[0], np.cumsum(np.bincount(y_rows, minlength=n))]).astype(np.int64),
-            y_columns.astype(np.int32),
-            np.ones(n, dtype=np.bool_),
+            *csr_of(positive),
+            labelled,
             first=first,
         )
+        if not partial.any():
+            return built
+        return replace(built, partial=Partial(partial, *csr_of(~positive & ~unknown & partial[:, None])))
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows `start .. stop` of this batch as a batch of their own (views, but for the row pointers).
@@ -157,7 +198,15 @@ class Batch:
             ids=None if self.ids is None else self.ids[start:stop],
             timestamps=None if self.timestamps is None else self.timestamps[start:stop],
             known=known,
+            partial=self._partial_rows(start, stop),
         )
+
+    def _partial_rows(self, start: int, stop: int) -> Partial | None:
+        """What is known in part of the rows `start .. stop`."""
+        if self.partial is None or not self.partial.rows[start:stop].any():
+            return None
+        ends = self.partial.indptr[start : stop + 1]
+        return Partial(self.partial.rows[start:stop], ends - ends[0], self.partial.indices[ends[0] : ends[-1]])
 
     def known_at(self, row: int) -> tuple[int, int] | None:
         """How many features and labels had appeared before that row; None where all are known from the start."""
@@ -169,6 +218,9 @@ class Batch:
             indices[indptr[start] : indptr[stop]].max(initial=-1) + 1
             for indptr, indices in ((self.x_indptr, self.x_indices), (self.y_indptr, self.y_indices))
         )
+        if self.partial is not None:
+            ends = self.partial.indptr
+            y = max(y, self.partial.indices[ends[start] : ends[stop]].max(initial=-1) + 1)
         return max(known[0], int(x)), max(known[1], int(y))
 
     def labels_known(self) -> NDArray[np.int64]:
@@ -176,11 +228,28 @@ class Batch:
         if self.known is None:
             return np.full(len(self), self.n_labels, dtype=np.int64)
         highest = np.full(len(self), self.known[1] - 1, dtype=np.int64)
-        filled = np.flatnonzero(np.diff(self.y_indptr))
-        if len(filled):
-            last = self.y_indices[self.y_indptr[filled + 1] - 1]  # labels of a row rise
+        named = [(self.y_indptr, self.y_indices)]
+        if self.partial is not None:
+            named.append((self.partial.indptr, self.partial.indices))
+        for indptr, indices in named:
+            filled = np.flatnonzero(np.diff(indptr))
+            last = indices[indptr[filled + 1] - 1]  # labels of a row rise
             highest[filled] = np.maximum(highest[filled], last)
         return np.maximum.accumulate(highest) + 1
+
+    def unknown_labels(self, n_labels: int) -> NDArray[np.bool_]:
+        """Which of the first labels are not known of the partial rows, bool (n, n_labels); (0, 0) when there are none.
+
+        Of rows that are not labelled it says nothing.
+        """
+        partial = self.partial
+        if partial is None or not partial.rows.any():
+            return ALL_KNOWN
+        unknown = np.repeat(partial.rows[:, None], n_labels, axis=1)
+        for indptr, indices in ((self.y_indptr, self.y_indices), (partial.indptr, partial.indices)):
+            inside = indices < n_labels
+            unknown[np.repeat(np.arange(len(self)), np.diff(indptr))[inside], indices[inside]] = False
+        return unknown
 
     def with_mode(self, mode: int) -> Batch:
         """The same rows, all of them to be predicted (`PREDICT`), learned (`LEARN`), or both."""
@@ -196,6 +265,10 @@ class Batch:
 
         x_indptr, x_places = gather(self.x_indptr)
         y_indptr, y_places = gather(self.y_indptr)
+        partial = self.partial
+        if partial is not None:
+            ends, places = gather(partial.indptr)
+            partial = Partial(partial.rows[rows], ends, partial.indices[places])
         return replace(
             self,
             x_indptr=x_indptr,
@@ -207,7 +280,14 @@ class Batch:
             labelled=self.labelled[rows],
             ids=None if self.ids is None else [self.ids[row] for row in rows.tolist()],
             timestamps=None if self.timestamps is None else self.timestamps[rows],
+            partial=partial,
         )
+
+    def with_whole_sets(self) -> Batch:
+        """The same rows; those whose labels are known in part are not to be learned."""
+        if self.partial is None:
+            return self
+        return replace(self, mode=np.where(self.partial.rows, self.mode & ~np.uint8(LEARN), self.mode))
 
     def numbered(self, first: int) -> Batch:
         """The same rows, the first one having number `first`."""
@@ -228,31 +308,44 @@ class Batch:
         out[np.repeat(np.arange(len(self)), np.diff(self.y_indptr)), self.y_indices] = True
         return out
 
-    def iter_dicts(self, *, zeros: bool = True) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
-        """River-style `(x, y)` pairs: `{feature: value}` and `{label: bool}` with every label named.
+    def labels_told(self) -> Iterator[list[str] | dict[str, bool] | None]:
+        """Each row's labels by name: the positive ones; where known in part, whether each is; None where not known."""
+        names = self.schema.labels
+        ends, indices = self.y_indptr.tolist(), self.y_indices.tolist()
+        in_part, absent_ends, absent = (a.tolist() for a in self.partial or all_known(len(self)))
+        for row, labelled in enumerate(self.labelled.tolist()):
+            labels = indices[ends[row] : ends[row + 1]]
+            if in_part[row]:
+                others = absent[absent_ends[row] : absent_ends[row + 1]]
+                known = sorted([(m, True) for m in labels] + [(m, False) for m in others])
+                yield {names[m]: positive for m, positive in known}
+            else:
+                yield [names[m] for m in labels] if labelled else None
 
-        A nominal value is given as its string, a missing one is left out. `zeros=False` leaves out numeric zeros and
-        absent features, as people do who feed river sparse data. Where features and labels appear while a stream is
-        read, a row has those that appeared up to it.
+    def iter_dicts(self, *, zeros: bool = True) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
+        """River-style `(x, y)` pairs: `{feature: value}` and `{label: bool}` with every label named that is known.
+
+        Of a row that is not labelled that is none. A nominal value is given as its string, a missing one is left out.
+        `zeros=False` leaves out numeric zeros and absent features, as people do who feed river sparse data. Where
+        features and labels appear while a stream is read, a row has those that appeared up to it.
         """
         features = self.schema.features[: self.n_features]
         names = [f.name for f in features]
         labels = self.schema.labels[: self.n_labels]
-        n_features, n_labels = self.known or (self.n_features, self.n_labels)
+        n_features = self.n_features if self.known is None else self.known[0]
+        shown = self.labels_known().tolist()
         absent: dict[str, Any] = {}
         nothing: dict[str, bool] = {}
+        labels_told = self.labels_told()
         for row in range(len(self)):
             if self.known is not None:
                 n_features = max(
                     n_features, int(self.x_indices[self.x_indptr[row] : self.x_indptr[row + 1]].max(initial=-1)) + 1
                 )
-                n_labels = max(
-                    n_labels, int(self.y_indices[self.y_indptr[row] : self.y_indptr[row + 1]].max(initial=-1)) + 1
-                )
             if self.schema.sparse and zeros:
                 for f in features[len(absent) : n_features]:
                     absent[f.name] = f.values[0] if f.values is not None else 0.0
-            nothing.update(dict.fromkeys(labels[len(nothing) : n_labels], False))
+            nothing.update(dict.fromkeys(labels[len(nothing) : shown[row]], False))
             x = dict(absent)
             lo, hi = self.x_indptr[row], self.x_indptr[row + 1]
             for j, value in zip(self.x_indices[lo:hi].tolist(), self.x_values[lo:hi].tolist(), strict=True):
@@ -263,9 +356,8 @@ class Batch:
                     x[names[j]] = values[int(value)]
                 elif value or zeros:
                     x[names[j]] = value
-            y = dict(nothing)
-            for label in self.y_indices[self.y_indptr[row] : self.y_indptr[row + 1]].tolist():
-                y[labels[label]] = True
+            told = next(labels_told)
+            y = told if isinstance(told, dict) else {} if told is None else nothing | dict.fromkeys(told, True)
             yield x, y
 
 

@@ -145,39 +145,31 @@ class ColumnPlan:
         )
 
     def row(
-        self, cells: Iterable[tuple[int, float]], *, sparse: bool, line: int
-    ) -> tuple[list[tuple[int, float]], list[int] | None]:
-        """Features and labels of a row from (column, value) pairs; labels are None where none is known.
+        self, cells: Iterable[tuple[int, float]], *, sparse: bool
+    ) -> tuple[list[tuple[int, float]], list[int] | None, list[int] | None]:
+        """Features, labels and, where some labels are missing, those that are absent, from (column, value) pairs.
 
-        Raises
-        ------
-        DataError
-            Some labels are missing, others are not.
+        Labels are None where none is known.
         """
         x: list[tuple[int, float]] = []
         y = {-1 - self.targets[i] for i in self.inverted} if sparse else set()
-        unknown: list[int] = []
+        unknown: set[int] = set()
         for column, value in cells:
             target = self.targets[column]
             if target >= 0:
                 x.append((target, value))
                 continue
             if value != value:
-                unknown.append(column)
+                unknown.add(-1 - target)
             if value == self.positive[column]:
                 y.add(-1 - target)
             else:
                 y.discard(-1 - target)
-        if unknown and len(unknown) < self.n_labels:
-            raise DataError(
-                "a missing label",
-                source=self.source,
-                line=line,
-                field=self.columns[unknown[0]].name,
-                expected="0 or 1, or all labels missing",
-                found="'?'",
-            )
-        return x, None if unknown else sorted(y)
+        if not unknown:
+            return x, sorted(y), None
+        if len(unknown) == self.n_labels:
+            return x, None, None
+        return x, sorted(y), sorted(set(range(self.n_labels)) - unknown - y)
 
     def number(self, column: int, text: str, line: int) -> float:
         """The number in a cell; 0 or 1 in a label column."""

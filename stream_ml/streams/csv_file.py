@@ -33,8 +33,8 @@ class CsvStream(FileStream):
 
     With `header=False` there is no such line, and columns are called `x0`, `x1`, ...
 
-    Labels are found as `label_spec.choose_labels` says; a label is 0 or 1, false or true, no or yes, and a row whose
-    labels are all missing is not labelled. The first 1000 rows (a million cells, if that is less) tell which features
+    Labels are found as `label_spec.choose_labels` says; a label is 0 or 1, false or true, no or yes, or missing:
+    not known. The first 1000 rows (a million cells, if that is less) tell which features
     are nominal: those of whose values a tenth or more are no numbers. Their values are those met there, in order of
     appearance, and, if the file goes on, `(other)` for any that comes later. In a numeric column, what is no number is
     an error. Empty cells, `?` and `NA` are missing. Dense.
@@ -147,11 +147,11 @@ class CsvStream(FileStream):
                 found = str(len(cells)) if len(cells) < len(self._columns) else f"{len(self._columns) + 1} or more"
                 raise self._error(line, "wrong number of values", expected=f"{len(self._columns)} values", found=found)
             values = [(column, self._value(column, cell.strip(), line)) for column, cell in enumerate(cells)]
-            x, y = self._plan.row(values, sparse=False, line=line)
+            x, y, negative = self._plan.row(values, sparse=False)
         except DataError as error:
             self.bad_row(error)
             return
-        builder.add(x, y)
+        builder.add(x, y, negative=negative)
 
     def _next_record(self, chunks: Chunks) -> list[str] | None:
         """Cells of the record here, at most one too many; None for an empty line. Goes behind it, bad or not."""

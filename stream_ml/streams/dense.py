@@ -11,7 +11,7 @@ from stream_ml.errors import DataError
 from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Schema
 
-__all__ = ["features_of", "labels_of"]
+__all__ = ["csr_of", "features_of", "labels_of"]
 
 
 def features_of(x: Any, schema: Schema) -> NDArray[np.float32]:
@@ -43,23 +43,31 @@ def features_of(x: Any, schema: Schema) -> NDArray[np.float32]:
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def labels_of(y: Any, schema: Schema, n: int) -> NDArray[np.bool_]:
-    """`y` as (n, n_labels) bool.
+def labels_of(y: Any, schema: Schema, n: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which labels of `y` are positive, and which are not known (NaN): bool (n, n_labels) each.
 
     Raises
     ------
     DataError
-        Another shape than the schema and the `n` rows of features have, or a value that is neither 0 nor 1.
+        Another shape than the schema and the `n` rows of features have, or a value that is neither 0 nor 1 nor NaN.
     """
     values = _matrix(y, "y", "0 and 1")
     if values.shape != (n, schema.n_labels):
         expected = f"{n} rows, as x has, of {schema.n_labels} labels, as the schema has"
         raise DataError("y of another shape", expected=expected, found=f"{len(values)} rows of {values.shape[1]}")
-    wrong = (values != 0) & (values != 1)
+    unknown = np.isnan(values)
+    wrong = (values != 0) & (values != 1) & ~unknown
     if wrong.any():
         row, label = np.argwhere(wrong)[0].tolist()
-        raise _cell("a label that is neither 0 nor 1", row, schema.labels[label], "0 or 1", values[row, label])
-    return values != 0
+        raise _cell("a label that is neither 0 nor 1", row, schema.labels[label], "0 or 1, or NaN", values[row, label])
+    return values == 1, unknown
+
+
+def csr_of(cells: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where a table is true, as CSR: `indptr` (rows + 1,), `indices`."""
+    rows, columns = np.nonzero(cells)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(cells)))])
+    return ends.astype(np.int64), columns.astype(np.int32)
 
 
 def _matrix(given: Any, name: str, of: str) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,12 +19,14 @@ from stream_ml.streams.numbers import TOO_LARGE
 from stream_ml.streams.schema import Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
 
-__all__ = ["JsonRow", "JsonRows", "JsonStream", "parse_record"]
+__all__ = ["JsonRow", "JsonRows", "JsonStream", "Told", "checked_labels", "parse_record"]
 
 PIECE = 1000
 KEYS = {"x", "y", "id", "ts"}
 INFINITE = "number is infinity"
 """How orjson calls a number beyond double precision."""
+Told = list[str] | dict[str, bool | None]
+"""Labels by name: all that are positive, or of each whether it is (None: not known)."""
 
 
 class JsonRow(NamedTuple):
@@ -32,6 +34,8 @@ class JsonRow(NamedTuple):
 
     cells: list[tuple[int, float]]
     labels: list[int] | None
+    negative: list[int] | None
+    """Of labels known in part: those known to be absent. None: all that are not in `labels` are."""
     key: str | None
     timestamp: int | None
 
@@ -44,8 +48,9 @@ class JsonRows:
       features and no list of values is needed; `null` for a name that has shown only texts is missing in all of them.
     - `x` as a list: the same of features `0`, `1`, ...; in a dense schema every row is a list of as many values, none
       of them a text.
-    - `y`: names of the positive labels (whole numbers count as names). Absent or null: the labels are not known, and
-      the row is only predicted.
+    - `y` as a list: names of the positive labels (whole numbers count as names); all others are absent. As an object
+      `{label: true or false}` (or 1 and 0): those named are known, others, and those that are null, are not. Absent,
+      null, or an object that tells nothing: the labels are not known, and the row is only predicted.
     - `id`: text or a whole number. `ts`: milliseconds since 1970.
 
     Parameters
@@ -71,7 +76,7 @@ class JsonRows:
             It is not of that form; nothing of it is kept.
         """
         row = self.row(record, source=source, line=line)
-        self.builder.add(row.cells, row.labels, key=row.key, timestamp=row.timestamp)
+        self.builder.add(row.cells, row.labels, negative=row.negative, key=row.key, timestamp=row.timestamp)
 
     def row(self, record: Any, *, source: str, line: int | None) -> JsonRow:
         """One record; the schema grows by the names it brings. Raises as `add` does."""
@@ -90,8 +95,7 @@ class JsonRows:
             raise bad("no features", "x", "an object or a list of numbers", x)
         if isinstance(x, dict) and not self.schema.sparse and not self.closed:
             raise bad("features of another form", "x", "a list, as in the first row", x)
-        if y is not None and not (isinstance(y, list) and all(type(m) in (str, int) for m in y)):
-            raise bad("labels of the wrong form", "y", "a list of label names, or null where they are not known", y)
+        told = None if y is None else checked_labels(y, bad)
         if key is not None and type(key) not in (str, int):
             raise bad("an id of the wrong type", "id", "text or a whole number", key)
         if timestamp is not None and (type(timestamp) is not int or not 0 <= timestamp < 1 << 63):
@@ -102,18 +106,35 @@ class JsonRows:
                 raise bad("wrong number of values", "x", f"{n} values, as in the first row", len(x))
             x = {self.schema.features[i].name if self.closed else str(i): value for i, value in enumerate(x)}
         if self.closed:
-            cells = self._known_cells(x, y or [], bad)
+            self.check_known(told or (), bad)
+            cells = self._known_cells(x, bad)
         else:
             self._check_values(x, bad)
             cells = {}
             for name, value in x.items():
                 self._put(name, value, cells)
-        labels = None if y is None else self.positions(y)
-        return JsonRow(list(cells.items()), labels, None if key is None else str(key), timestamp)
+        labels, negative = (None, None) if told is None else self.positions(told)
+        return JsonRow(list(cells.items()), labels, negative, None if key is None else str(key), timestamp)
 
-    def positions(self, labels: Sequence[str | int]) -> list[int]:
-        """Positions of labels by name, new ones included."""
-        return [self._label(str(m)) for m in labels]
+    def positions(self, told: Told) -> tuple[list[int] | None, list[int] | None]:
+        """Positions of the positive labels and, where labels are told in part, of those told to be absent.
+
+        New labels get one. Both are None where nothing is told. To tell every label of a closed schema is to tell all.
+        """
+        if isinstance(told, list):
+            return [self._label(name) for name in told], None
+        at = {self._label(name): on for name, on in told.items() if on is not None}
+        if not at:
+            return None, None
+        negative = [m for m, on in at.items() if not on]
+        whole = self.closed and len(at) == self.schema.n_labels
+        return [m for m, on in at.items() if on], None if whole else negative
+
+    def check_known(self, told: Iterable[str], bad: Callable[..., DataError]) -> None:
+        """Refuse labels that a closed schema lacks."""
+        for name in told:
+            if self.closed and self.schema.label_index(name) is None:
+                raise bad("a label that the schema lacks", "y", "one of its labels", name)
 
     def _check_values(self, x: dict[str, Any], bad: Callable[..., DataError]) -> None:
         """Refuse what is no value, before anything of the row is kept."""
@@ -130,14 +151,9 @@ class JsonRows:
                 also = ", text" if self.schema.sparse else ""
                 raise bad("not a value", f"x.{name}", f"a finite number{also}, true, false or null", value)
 
-    def _known_cells(
-        self, x: dict[str, Any], y: Sequence[str | int], bad: Callable[..., DataError]
-    ) -> dict[int, float]:
+    def _known_cells(self, x: dict[str, Any], bad: Callable[..., DataError]) -> dict[int, float]:
         """The row's features in a schema that is given."""
         schema = self.schema
-        for label in y:
-            if schema.label_index(str(label)) is None:
-                raise bad("a label that the schema lacks", "y", "one of its labels", label)
         cells = {} if schema.sparse else dict.fromkeys(range(schema.n_features), math.nan)
         for name, value in x.items():
             at = schema.feature_index(name)
@@ -176,6 +192,26 @@ class JsonRows:
     def _label(self, name: str) -> int:
         at = self.schema.label_index(name)
         return self.schema.add_label(name) if at is None else at
+
+
+def checked_labels(y: Any, bad: Callable[..., DataError]) -> Told:
+    """What `y` tells of labels by name.
+
+    Raises
+    ------
+    DataError
+        It is neither a list of names nor an object of true, false and null: as `bad` (problem, field, expected, found)
+        says.
+    """
+    if isinstance(y, dict):
+        for name, on in y.items():
+            if not (on is None or (type(on) in (bool, int) and on in (0, 1))):
+                raise bad("not a label's value", f"y.{name}", "true, false or null", on)
+        return {name: None if on is None else bool(on) for name, on in y.items()}
+    if not (isinstance(y, list) and all(type(m) in (str, int) for m in y)):
+        expected = "a list of label names, an object of true and false, or null where they are not known"
+        raise bad("labels of the wrong form", "y", expected, y)
+    return [str(m) for m in y]
 
 
 class JsonStream(FileStream):
@@ -270,6 +306,8 @@ def _may_repeat_a_key(raw: bytes, record: Any) -> bool:
         texts += len(x) + sum(isinstance(value, str) for value in x.values())
     if isinstance(y, list):
         texts += sum(isinstance(label, str) for label in y)
+    elif isinstance(y, dict):
+        texts += len(y)
     return raw.count(b'"') != 2 * texts
 
 

@@ -11,8 +11,8 @@ from stream_ml.streams.batch import Batch
 __all__ = ["messages"]
 
 
-def messages(batch: Batch) -> Iterator[tuple[dict[str, Any] | list[float | None], list[str] | None]]:
-    """Features and labels of each row; None for labels that are not known.
+def messages(batch: Batch) -> Iterator[tuple[dict[str, Any] | list[float | None], list[str] | dict[str, bool] | None]]:
+    """Features and labels of each row, labels as `Batch.labels_told` has them.
 
     Features are a list where the schema is dense and numeric, else an object: zeros left out, nominal values as texts.
 
@@ -23,10 +23,9 @@ def messages(batch: Batch) -> Iterator[tuple[dict[str, Any] | list[float | None]
     """
     schema = batch.schema
     listed = not schema.sparse and all(not f.nominal for f in schema.features)
-    names, labels = [f.name for f in schema.features], schema.labels
+    names = [f.name for f in schema.features]
     x_ends, indices, values = batch.x_indptr.tolist(), batch.x_indices.tolist(), batch.x_values.tolist()
-    y_ends, positive = batch.y_indptr.tolist(), batch.y_indices.tolist()
-    for row, labelled in enumerate(batch.labelled.tolist()):
+    for row, y in enumerate(batch.labels_told()):
         lo, hi = x_ends[row], x_ends[row + 1]
         x: Any
         if listed:
@@ -41,4 +40,4 @@ def messages(batch: Batch) -> Iterator[tuple[dict[str, Any] | list[float | None]
                     x[names[j]] = kinds[int(v)]
                 elif v:
                     x[names[j]] = v
-        yield x, [labels[m] for m in positive[y_ends[row] : y_ends[row + 1]]] if labelled else None
+        yield x, y

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import DataError
-from stream_ml.streams.batch import Batch
+from stream_ml.streams.batch import Batch, Partial, all_known
 from stream_ml.streams.lines import TextFile
 from stream_ml.streams.schema import Schema
 
@@ -118,6 +118,9 @@ class RowBuilder:
         self.x_indices: list[int] = []
         self.x_values: list[float] = []
         self.y_indices: list[int] = []
+        self.partial: list[bool] = []
+        self.negative_ends = [0]
+        self.negative: list[int] = []
         self.labelled: list[bool] = []
         self.ids: list[str | None] = []
         self.timestamps: list[int] = []
@@ -136,14 +139,21 @@ class RowBuilder:
         x: Iterable[tuple[int, float]],
         y: Iterable[int] | None,
         *,
+        negative: Iterable[int] | None = None,
         key: str | None = None,
         timestamp: int | None = None,
     ) -> None:
-        """One row: (feature, value) pairs in any order, labels; `y=None`: the labels are not known."""
+        """One row: (feature, value) pairs in any order, labels; `y=None`: the labels are not known.
+
+        With `negative` labels no others are known than those and the positive ones.
+        """
         cells = sorted(x)
         self.x_indices += [index for index, _ in cells]
         self.x_values += [value for _, value in cells]
         self.y_indices += sorted(set(y)) if y is not None else []
+        self.negative += sorted(set(negative)) if negative is not None else []
+        self.negative_ends.append(len(self.negative))
+        self.partial.append(negative is not None)
         self.labelled.append(y is not None)
         self.x_ends.append(len(self.x_indices))
         self.y_ends.append(len(self.y_indices))
@@ -164,6 +174,13 @@ class RowBuilder:
             ),
             ids=[key or "" for key in self.ids] if any(key is not None for key in self.ids) else None,
             timestamps=np.array(self.timestamps, dtype=np.int64) if max(self.timestamps, default=-1) >= 0 else None,
+            partial=Partial(
+                np.array(self.partial, dtype=np.bool_),
+                np.array(self.negative_ends, dtype=np.int64),
+                np.array(self.negative, dtype=np.int32),
+            )
+            if any(self.partial)
+            else None,
         )
         self.clear()
         return built
@@ -217,6 +234,20 @@ def concatenate(batches: Iterable[Batch]) -> Batch:
         if has_times
         else None,
         known=batches[0].known,
+        partial=_joined_partial(batches),
+    )
+
+
+def _joined_partial(batches: list[Batch]) -> Partial | None:
+    """What is known in part of the rows of several batches."""
+    if all(b.partial is None for b in batches):
+        return None
+    parts = [b.partial or all_known(len(b)) for b in batches]
+    sizes = np.concatenate([np.diff(part.indptr) for part in parts])
+    return Partial(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.concatenate([part.indices for part in parts]),
     )
 
 
@@ -234,12 +265,9 @@ def rebatch(pieces: Iterator[Batch], batch_size: int, *, grows: bool = False) ->
         nonlocal known, first, rows, waiting
         batch = concatenate(waiting).numbered(first)
         if grows:
-            before = known
-            known = (
-                max(known[0], int(batch.x_indices.max(initial=-1)) + 1),
-                max(known[1], int(batch.y_indices.max(initial=-1)) + 1),
-            )
-            batch = replace(batch, known=before, n_features=known[0], n_labels=known[1])
+            batch = replace(batch, known=known)
+            known = batch.known_at(len(batch)) or known
+            batch = replace(batch, n_features=known[0], n_labels=known[1])
         first, rows, waiting = first + rows, 0, []
         return batch
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from stream_ml.errors import ConfigError, DataError
 from stream_ml.streams.batch import PREDICT, Batch
@@ -30,7 +31,7 @@ def write_stream(stream: Stream, path: Path) -> int:
 
     The name tells the format; `.arff`, `.jsonl` and `.csv` may be followed by `.gz`. The same rows make the same bytes.
     In ARFF, labels are the first columns, and the relation's name says so as MEKA does; in CSV and Parquet they are the
-    last ones. Labels that are not known are missing.
+    last ones. Labels that are not known, all or some, are missing.
 
     Raises
     ------
@@ -132,7 +133,9 @@ def _write_parquet(stream: Stream, path: Path) -> int:
                 else:
                     codes = pa.array(np.where(absent, 0, cells).astype(np.int32), mask=absent)
                     columns.append(pa.DictionaryArray.from_arrays(codes, list(feature.values)))
-            columns += [pa.array(cells, mask=~batch.labelled) for cells in batch.y_dense().T]
+            columns += [
+                pa.array(cells, mask=absent) for cells, absent in zip(batch.y_dense().T, _untold(batch).T, strict=True)
+            ]
             writer.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
             rows += len(batch)
     return rows
@@ -168,22 +171,33 @@ def _cell(value: float, texts: list[str] | None, missing: str) -> str:
     return DIGITS % value if texts is None else texts[int(value)]
 
 
+def _untold(batch: Batch) -> NDArray[np.bool_]:
+    """Which labels of which rows are not known, (rows, labels)."""
+    n_labels = batch.schema.n_labels
+    untold = np.repeat(~batch.labelled[:, None], n_labels, axis=1)
+    unknown = batch.unknown_labels(n_labels)
+    return untold | unknown if len(unknown) else untold
+
+
 def _dense_lines(batch: Batch, texts: list[list[str] | None], missing: str, *, labels_first: bool) -> Iterator[str]:
-    for cells, truth, labelled in zip(
-        batch.x_dense().tolist(), batch.y_dense().tolist(), batch.labelled.tolist(), strict=True
+    for cells, truth, untold in zip(
+        batch.x_dense().tolist(), batch.y_dense().tolist(), _untold(batch).tolist(), strict=True
     ):
         x = [_cell(value, kind, missing) for value, kind in zip(cells, texts, strict=True)]
-        y = [str(int(positive)) for positive in truth] if labelled else [missing] * len(truth)
+        y = [missing if absent else str(int(positive)) for positive, absent in zip(truth, untold, strict=True)]
         yield ",".join([*y, *x] if labels_first else [*x, *y]) + "\n"
 
 
 def _sparse_lines(batch: Batch, texts: list[list[str] | None]) -> Iterator[str]:
-    n_labels = batch.schema.n_labels
+    n_labels, untold = batch.schema.n_labels, _untold(batch)
     x_ends, indices, values = batch.x_indptr.tolist(), batch.x_indices.tolist(), batch.x_values.tolist()
     y_ends, positive = batch.y_indptr.tolist(), batch.y_indices.tolist()
-    for row, labelled in enumerate(batch.labelled.tolist()):
-        y = positive[y_ends[row] : y_ends[row + 1]]
-        cells = [f"{m} 1" for m in y] if labelled else [f"{m} ?" for m in range(n_labels)]
+    some: list[bool] = np.any(untold, axis=1).tolist()
+    for row in range(len(batch)):
+        told = dict.fromkeys(positive[y_ends[row] : y_ends[row + 1]], "1")
+        if some[row]:
+            told |= dict.fromkeys(np.flatnonzero(untold[row]).tolist(), "?")
+        cells = [f"{m} {told[m]}" for m in sorted(told)]
         lo, hi = x_ends[row], x_ends[row + 1]
         cells += [
             f"{n_labels + j} {_cell(v, texts[j], '?')}" for j, v in zip(indices[lo:hi], values[lo:hi], strict=True) if v

@@ -18,6 +18,7 @@ from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
 from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE, RARITY
 from stream_ml.experts import Nearest
 from stream_ml.streams import Batch, Feature, Schema
+from stream_ml.streams.batch import ALL_KNOWN
 
 quick = settings(deadline=None, derandomize=True, max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
@@ -112,6 +113,14 @@ def random_stream(seed, n, n_labels, k=4):
     return batch, p, Nearest(slots, weights, sizes, labels), [set(np.flatnonzero(row).tolist()) for row in y]
 
 
+def hide(batch, seed):
+    """Labels that are not known, none of them positive, in half of the rows of some streams: bool, and as sets."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.random((len(batch), batch.n_labels)) < (seed % 3) / 4
+    hidden &= (rng.random(len(batch)) < 0.5)[:, None] & ~batch.y_dense()
+    return hidden, [set(np.flatnonzero(row).tolist()) for row in hidden]
+
+
 def near_sets(nearest, sets):
     return [
         [(sets[s], float(w)) for s, w in zip(row.tolist(), votes.tolist(), strict=True) if s >= 0]
@@ -153,9 +162,10 @@ def test_joint_block(seed, n, n_labels, fading, n_clusters):
     slot_of = np.random.default_rng(seed).integers(-1 if n_clusters > 1 else 0, n_clusters, n_labels)
     joint = JointPosterior(fading=fading)
     joint.follow(slot_of, n_clusters)
-    rows = joint.process(p, nearest, batch)
+    hidden, unknown = hide(batch, seed)
+    rows = joint.process(p, nearest, batch, hidden)
     model = twin.Joint(n_labels, slot_of.tolist(), n_clusters, fading, FIRST_WEIGHTS)
-    expected = twin.joint_block(model, p.tolist(), near_sets(nearest, sets), sets, batch.mode.tolist())
+    expected = twin.joint_block(model, p.tolist(), near_sets(nearest, sets), sets, batch.mode.tolist(), unknown)
     compare(as_dicts(rows), expected)
     np.testing.assert_allclose(joint.state.weights, model.weights, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(joint.state.mix, model.mix, rtol=1e-4, atol=1e-6)
@@ -181,8 +191,9 @@ def test_decision_blocks(seed, n, n_labels):
     model = twin.Thresholds(n_labels, deciders.state.common.tolist())
     compiled = joint.process(p, nearest, batch)
     rows = as_dicts(compiled)
-    expected = twin.thresholds_block(model, rows, sets, batch.mode.tolist(), 0.99)
-    decided = deciders.decide(OBJECTIVES, p, compiled, batch)
+    hidden, unknown = hide(batch, seed)
+    expected = twin.thresholds_block(model, rows, sets, unknown, batch.mode.tolist(), 0.99)
+    decided = deciders.decide(OBJECTIVES, p, compiled, batch, hidden)
     got = {name: [indices[a:b].tolist() for a, b in pairwise(indptr)] for name, (indptr, indices) in decided.items()}
     shares = F_SHARE, RARITY, OWN_SHARE, EXACT_SHARE, FALLBACK
     for row, (common, each, frequency) in enumerate(expected):
@@ -270,7 +281,8 @@ def test_thresholds_settle_where_f1_is_best():
         p, Nearest(np.full((n, 1), -1, np.int32), np.zeros((n, 1), np.float32), *np.zeros((2, 1), np.int32)), batch
     )
     common, each, frequency = np.ones((3, n, LIKELY))
-    thresholds_block(deciders.state, rows, batch.y_indptr, batch.y_indices, batch.mode, 0.9998, common, each, frequency)
+    labels = batch.y_indptr, batch.y_indices
+    thresholds_block(deciders.state, rows, *labels, batch.mode, ALL_KNOWN, 0.9998, common, each, frequency)
 
     def f1(cut):
         z = p >= cut

@@ -53,7 +53,12 @@ def test_without_arguments_the_built_in_stream_goes_to_runs(tmp_path):
 def test_a_signal_keeps_what_was_done(name, tmp_path):
     line = ["evaluate", "--model", "no_change", "--batch-size", "1", "--save-predictions", "--out", "out"]
     process = subprocess.Popen(
-        [*COMMAND, *line], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *line],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     try:
         for _ in range(600):
@@ -103,3 +108,18 @@ def test_a_closed_pipe_is_no_noise(tmp_path):
     assert process.wait(timeout=60) == 141
     assert err == ""
     assert (tmp_path / "out/summary.json").exists()
+
+
+def test_labels_known_in_part(tmp_path):
+    """Objects in JSON Lines: learned, scored on what is known, and told in the predictions as they were read."""
+    y = [["a"], {"a": True, "b": False}, {"b": True}, None, {"a": None}, []]
+    rows = [{"x": {"f": i % 6, "g": i % 4}, "y": y[i % 6]} for i in range(600)]
+    (tmp_path / "x.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    line = ["evaluate", "--source", "x.jsonl", "--save-predictions", "--out", "out", "--quiet"]
+    subprocess.run([*COMMAND, *line], check=True, cwd=tmp_path)
+    summary = orjson.loads((tmp_path / "out/summary.json").read_bytes())
+    assert summary["n_scored"] == summary["n_learned"] == 400
+    assert summary["stream"]["n_labels"] == 2
+    assert summary["metrics"]["micro_f1"] > 0.8
+    told = [orjson.loads(row)["labels"] for row in (tmp_path / "out/predictions.jsonl").read_bytes().splitlines()]
+    assert told == [None if labels == {"a": None} else labels for labels in (row["y"] for row in rows)]

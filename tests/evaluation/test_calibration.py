@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import evaluation as twin
+from streams_strategy import unknown_sets
 
 from stream_ml.evaluation import Calibration
 from stream_ml.streams import Batch, Feature, Predictions, Schema
@@ -26,7 +27,9 @@ def pairs(p, y):
 def test_calibration_rows_twin(rows, n_labels, bins, seed):
     rng = np.random.default_rng(seed)
     p = rng.choice([0.0, 0.04, 0.5, 1.0, *rng.random(3)], (rows, n_labels))
-    batch, predictions = pairs(p, rng.random((rows, n_labels)) < 0.4)
+    y = rng.random((rows, n_labels)) < 0.4
+    unknown = (rng.random(y.shape) < 0.4) & ~(np.arange(n_labels) == seed % n_labels)
+    batch, predictions = pairs(p, np.where(unknown & bool(seed % 3), np.nan, y))
     calibration = Calibration(bins=bins, fading=0.9)
     cut = rows // 2
     calibration.update(batch, predictions, np.arange(cut))
@@ -34,7 +37,9 @@ def test_calibration_rows_twin(rows, n_labels, bins, seed):
     again.load_state_dict(calibration.state_dict())
     again.update(batch, predictions, np.arange(cut, rows))
     truths = [set(batch.y_indices[a:b].tolist()) for a, b in zip(batch.y_indptr[:-1], batch.y_indptr[1:], strict=True)]
-    table, losses = twin.calibration_rows(predictions.probabilities.tolist(), truths, 0.05, 0.9, bins)
+    table, losses = twin.calibration_rows(
+        predictions.probabilities.tolist(), truths, unknown_sets(batch), 0.05, 0.9, bins
+    )
     state = again.state_dict()
     np.testing.assert_allclose(state["bins"], table, rtol=1e-9)
     np.testing.assert_allclose(state["losses"], losses, rtol=1e-6)

@@ -25,6 +25,13 @@ def as_batch(y):
     return Batch.from_dense(schema, np.zeros((len(y), 1)), y)
 
 
+def hiding(y, seed):
+    """`y` with cells that are not known; per row which they are. Of a few rows nothing is known."""
+    rng = np.random.default_rng(seed + 7)
+    unknown = (rng.random(y.shape) < 0.5) & (rng.random(len(y)) < 0.7)[:, None]
+    return np.where(unknown, np.nan, y), unknown
+
+
 def as_predictions(z):
     b = as_batch(z)
     return Predictions(b.y_indptr, b.y_indices)
@@ -70,12 +77,21 @@ def test_agrees_with_sklearn(rows, n_labels, density, seed):
 def test_score_rows_twin(rows, n_labels, density, seed, fading):
     y, z = random_pair(rows, n_labels, density, seed)
     m = Metrics(fading=fading)
-    m.update(as_batch(y), as_predictions(z))
-    counts, sums = twin.score_rows(sets(y), sets(z), n_labels, fading)
+    told, unknown = hiding(y, seed)
+    batch = as_batch(told)
+    scored = np.flatnonzero(batch.labelled)
+    m.update(batch, as_predictions(z), scored)
+    y, z, unknown = y[scored], z[scored], unknown[scored]
+    counts, sums = twin.score_rows(sets(y & ~unknown), sets(z), sets(unknown), n_labels, fading)
+    if not len(scored):
+        return
     np.testing.assert_allclose(m.label_counts(), counts, rtol=1e-9, atol=1e-12)
     assert m.n_rows == pytest.approx(sums[0])
     assert m.cardinality() == pytest.approx(sums[5] / sums[0])
     assert m.result()["subset_accuracy"] == pytest.approx(sums[1] / sums[0], abs=1e-12)
+    pairs = (sums[0] - sums[6]) * n_labels + sums[7]
+    assert m.result()["hamming_loss"] == pytest.approx(sums[2] / pairs, abs=1e-12)
+    assert m.result()["example_f1"] == pytest.approx(sums[3] / sums[0], abs=1e-12)
 
 
 @quick
@@ -120,8 +136,14 @@ def test_top_hits_twin(rows, n_labels, density, seed, k):
     # coarse values: ties are common
     p = (np.random.default_rng(seed + 1).integers(0, 5, y.shape) / 4).astype(np.float32)
     ranked = PrecisionAtK(range(1, k + 1))
-    ranked.update(as_batch(y), Predictions(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), p))
-    hits = twin.top_hits(p.tolist(), sets(y), k)
+    told, unknown = hiding(y, seed)
+    batch = as_batch(told)
+    scored = np.flatnonzero(batch.labelled)
+    ranked.update(batch, Predictions(np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), p), scored)
+    y, unknown, rows = (y & ~unknown)[scored], unknown[scored], len(scored)
+    hits = twin.top_hits(p[scored].tolist(), sets(y), sets(unknown), k)
+    if not rows:
+        return
     assert ranked.state_dict()["hits"].tolist() == hits
     assert ranked.result() == {f"precision_at_{j}": sum(hits[:j]) / (j * rows) for j in range(1, k + 1)}
     again = PrecisionAtK(range(1, k + 1))

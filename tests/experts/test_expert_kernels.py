@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import experts as twin
-from streams_strategy import label_sets, row_lists, small_streams
+from streams_strategy import label_sets, row_lists, small_streams, unknown_sets
 
 from stream_ml.experts import ROOT_EXPERTS, ExpertPool, Stacking
 from stream_ml.experts._stack_kernels import solve
@@ -28,7 +28,7 @@ def pool_logits(batch):
     pool = ExpertPool(sparse=batch.schema.sparse)
     pool.grow(batch.schema.arities(), batch.n_labels)
     out = np.zeros((len(batch), len(ROOT_EXPERTS), batch.n_labels), dtype=np.float32)
-    pool.process(batch, out)
+    pool.process(batch, out, unknown=batch.unknown_labels(batch.n_labels))
     return out
 
 
@@ -51,7 +51,7 @@ def test_design_rows(batch, memory, wild):
 
 
 @quick
-@given(small_streams())
+@given(small_streams(partial=True))
 def test_linear_block(batch):
     _, rows = design(batch)
     logits = pool_logits(batch)
@@ -61,22 +61,29 @@ def test_linear_block(batch):
         cells = [list(zip(rows.indices[a:b].tolist(), values[a:b].tolist(), strict=True)) for a, b in bounds]
         first = FIRST_SQUARES_ADAPTIVE if ADAPTIVE[slot] else FIRST_SQUARES
         expected = twin.linear_block(
-            cells, label_sets(batch), batch.mode, batch.n_labels, LINEAR_RATES[slot], ADAPTIVE[slot], first
+            cells,
+            label_sets(batch),
+            unknown_sets(batch),
+            batch.mode,
+            batch.n_labels,
+            LINEAR_RATES[slot],
+            ADAPTIVE[slot],
+            first,
         )
         np.testing.assert_allclose(logits[:, slot], expected, **TOLERANCE)
 
 
 @quick
-@given(small_streams())
+@given(small_streams(partial=True))
 def test_prior_block(batch):
-    expected = twin.prior_block(label_sets(batch), batch.mode, batch.n_labels, 0.999)
+    expected = twin.prior_block(label_sets(batch), unknown_sets(batch), batch.mode, batch.n_labels, 0.999)
     np.testing.assert_allclose(pool_logits(batch)[:, 4], expected, rtol=1e-5, atol=1e-5)
 
 
 @quick
-@given(small_streams())
+@given(small_streams(partial=True))
 def test_recency_block(batch):
-    expected = twin.recency_block(label_sets(batch), batch.mode, batch.n_labels, 0.999)
+    expected = twin.recency_block(label_sets(batch), unknown_sets(batch), batch.mode, batch.n_labels, 0.999)
     np.testing.assert_allclose(pool_logits(batch)[:, 6], expected, rtol=1e-5, atol=1e-5)
 
 
@@ -92,7 +99,7 @@ def test_naive_bayes_block(batch):
 
 
 @quick
-@given(small_streams(), st.floats(0.01, 0.5), st.floats(0.9, 1.0), st.floats(1.0, 20.0))
+@given(small_streams(partial=True), st.floats(0.01, 0.5), st.floats(0.9, 1.0), st.floats(1.0, 20.0))
 def test_stack_block(batch, own_rate, decay, ridge):
     """Also covers `_learn_stack`."""
     logits = pool_logits(batch)
@@ -102,8 +109,11 @@ def test_stack_block(batch, own_rate, decay, ridge):
     given_logits = logits.tolist()
     stacking = Stacking(first, own_rate=own_rate, decay=decay, ridge=ridge)
     stacking.grow(batch.n_labels)
-    got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode)
-    expected, shared = twin.stack_block(given_logits, label_sets(batch), batch.mode, first, own_rate, decay, ridge)
+    unknown = batch.unknown_labels(batch.n_labels)
+    got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode, unknown)
+    expected, shared = twin.stack_block(
+        given_logits, label_sets(batch), unknown_sets(batch), batch.mode, first, own_rate, decay, ridge
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-5)
 
@@ -117,7 +127,8 @@ def test_shared_weights_move_at_every_fourth_row_once_many_were_learned():
     stacking.grow(3)
     indptr, indices = np.concatenate([[0], y.sum(1).cumsum()]), y.nonzero()[1].astype(np.int32)
     got = stacking.process(logits, indptr, indices, np.full(1020, 3, np.uint8))
-    expected, shared = twin.stack_block(logits.tolist(), sets, [3] * 1020, [0.5, 0.5], 0.01, 0.999, 10.0)
+    none = [set()] * 1020
+    expected, shared = twin.stack_block(logits.tolist(), sets, none, [3] * 1020, [0.5, 0.5], 0.01, 0.999, 10.0)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
     np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-6)
     assert shared[0] > 0.8 > 0.2 > abs(shared[1])  # the first expert is right, the second knows nothing
@@ -133,6 +144,46 @@ def test_solve(n, seed):
     matrix, right, out = np.tril(a @ a.T + np.eye(n)), rng.normal(size=n), np.empty(n)
     solve(matrix, right, np.empty((n, n)), out)
     np.testing.assert_allclose(out, twin.solve(matrix.tolist(), right.tolist()), rtol=1e-7, atol=1e-9)
+
+
+@quick
+@given(small_streams(partial=True), st.integers(0, 3), st.booleans())
+def test_whole_label_sets(batch, first_awake, linear):
+    """What the trees learn: unknown labels as the first linear expert that is awake says, else as the prior does."""
+    pool = ExpertPool(sparse=batch.schema.sparse)
+    pool.grow(batch.schema.arities(), batch.n_labels)
+    out = np.zeros((len(batch), len(ROOT_EXPERTS), batch.n_labels), dtype=np.float32)
+    awake = np.ones(len(ROOT_EXPERTS), dtype=bool)
+    awake[: first_awake if linear else 4] = False
+    _, whole = pool.process(batch, out, awake, batch.unknown_labels(batch.n_labels))
+    expected = twin.filled(out[:, first_awake if linear else 4].tolist(), label_sets(batch), unknown_sets(batch))
+    assert whole.partial is None
+    assert [sorted(labels) for labels in label_sets(whole)] == expected
+
+
+@quick
+@given(small_streams(partial=True, max_rows=30), st.integers(0, 4))
+def test_what_is_not_known_of_a_row_stays_as_it_was(batch, label):
+    """Weights, counts and stacking weights of a label, before and after a row of which the label is not known."""
+    label %= batch.n_labels
+    pool, stacking = ExpertPool(sparse=batch.schema.sparse), Stacking([0.2] * len(ROOT_EXPERTS))
+    pool.grow(batch.schema.arities(), batch.n_labels)
+    stacking.grow(batch.n_labels)
+
+    def own():
+        parts = {n: a for n, a in pool.state_dict().items() if n.split(".")[0] in {"linear", "prior", "recency"}}
+        parts |= {n: a for n, a in stacking.state_dict().items() if n in {"own", "own_squares"}}
+        return {n: a[..., label].copy() for n, a in parts.items() if not n.endswith(".weight") and a.size}
+
+    for row, hidden in enumerate(unknown_sets(batch)):
+        before, block = own(), batch.rows(row, row + 1)
+        out = np.zeros((1, len(ROOT_EXPERTS), batch.n_labels), dtype=np.float32)
+        unknown = block.unknown_labels(batch.n_labels)
+        pool.process(block, out, unknown=unknown)
+        stacking.process(out, block.y_indptr, block.y_indices, block.mode, unknown)
+        same = all(np.array_equal(before[n], a) for n, a in own().items())
+        learned = batch.mode[row] & 2 and label not in hidden
+        assert same != bool(learned)
 
 
 @quick

@@ -239,7 +239,7 @@ class Joint:
                     self.mix_information[i][j] += value * (1 - value) * x[i] * x[j]
         self.mix = [w - s for w, s in zip(self.mix, solve(self.mix_information, gradient), strict=True)]
 
-    def row(self, p, near, labels, mode):
+    def row(self, p, near, labels, hidden, mode):
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
         if self.learned < 32 or self.learned % 32 == 0:
             self.refresh_priors()
@@ -260,18 +260,21 @@ class Joint:
         result = {"top": top, "q": q, "sets": candidates, "posterior": posterior, "coverage": self.coverage}
         if mode & 2:
             found = labels in candidates
-            self.coverage += max(0.01, 1 / (self.learned + 10)) * (found - self.coverage)
-            if found:
+            if not hidden:
+                self.coverage += max(0.01, 1 / (self.learned + 10)) * (found - self.coverage)
+            if found and not hidden:
                 self._teach_weights(features, posterior, candidates.index(labels))
-            self._teach_mix(inputs, q, [m in labels for m in top])
-            self._teach(labels)
+            known = [(x, v, m in labels) for x, v, m in zip(inputs, q, top, strict=True) if m not in hidden]
+            self._teach_mix(*([column[i] for column in known] for i in range(3)))
+            if not hidden:
+                self._teach(labels)
         return result
 
 
-def joint_block(model, probabilities, near, label_sets, modes):
+def joint_block(model, probabilities, near, label_sets, modes, unknown=None):
     """Posterior of each row; `near` gives per row the neighbours' label sets and votes, the nearest first."""
-    rows = zip(probabilities, near, label_sets, modes, strict=True)
-    return [model.row(p, n, frozenset(y), mode) for p, n, y, mode in rows]
+    rows = zip(probabilities, near, label_sets, unknown or [set()] * len(modes), modes, strict=True)
+    return [model.row(p, n, frozenset(y), hidden, mode) for p, n, y, hidden, mode in rows]
 
 
 def independent_block(probabilities):
@@ -387,9 +390,9 @@ def _best_cut(cells, positives):
 class Thresholds:
     def __init__(self, n_labels, common):
         self.common = [list(cell) for cell in common]
-        self.rows, self.total = 0.0, sum(cell[0] for cell in common)
+        self.total = sum(cell[0] for cell in common)
         self.own = [[[0.0, 0.0] for _ in range(BINS)] for _ in range(n_labels)]
-        self.own_total = [0.0] * n_labels
+        self.own_total, self.own_rows = [0.0] * n_labels, [0.0] * n_labels
 
     def row(self, row):
         """The threshold for all labels, one for each likely label (2 where none reaches), and their frequencies."""
@@ -400,19 +403,18 @@ class Thresholds:
                 for pair in zip(self.own[label], self.common, strict=True)
             ]
             each.append(_best_cut(cells, self.own_total[label] + SHRINK) if q >= LOWEST else 2.0)
-        frequency = [(self.own_total[m] + 1) / (self.rows + 1) for m in row["top"]]
+        frequency = [(self.own_total[m] + 1) / (self.own_rows[m] + 1) for m in row["top"]]
         return _best_cut(self.common, self.total), each, frequency
 
-    def _count_row(self, row, labels, fading):
-        self.rows += 1
+    def _count_row(self, row, labels, hidden, fading):
+        self.own_rows = [(rows + (m not in hidden)) * fading for m, rows in enumerate(self.own_rows)]
         self.total += len(labels)
         for m in labels:
             self.own_total[m] += 1
         for m, q in zip(row["top"], row["q"], strict=True):
-            if b := _bin_of(q):
+            if m not in hidden and (b := _bin_of(q)):
                 self.common[b][m not in labels] += 1
                 self.own[m][b][m not in labels] += 1
-        self.rows *= fading
         self.total *= fading
         self.own_total = [value * fading for value in self.own_total]
         for cells in (self.common, *self.own):
@@ -420,10 +422,10 @@ class Thresholds:
                 cell[:] = [value * fading for value in cell]
 
 
-def thresholds_block(model, rows, label_sets, modes, fading):
+def thresholds_block(model, rows, label_sets, unknown, modes, fading):
     result = []
-    for row, labels, mode in zip(rows, label_sets, modes, strict=True):
+    for row, labels, hidden, mode in zip(rows, label_sets, unknown, modes, strict=True):
         result.append(model.row(row))
         if mode & 2:
-            model._count_row(row, labels, fading)
+            model._count_row(row, labels, hidden, fading)
     return result

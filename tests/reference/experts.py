@@ -59,19 +59,19 @@ def design_rows(rows, modes, arities, sparse, memory=10_000.0):
     return result
 
 
-def linear_block(rows, labels, modes, n_labels, rate, adaptive, first_squares):
+def linear_block(rows, labels, unknown, modes, n_labels, rate, adaptive, first_squares):
     """`rows`: lists of (column, value). Returns log-odds per row."""
     weights = [defaultdict(float) for _ in range(n_labels)]
     squares = [defaultdict(lambda: first_squares) for _ in range(n_labels)]
     bias, label_squares = [0.0] * n_labels, [first_squares] * n_labels
     result = []
-    for row, positive, mode in zip(rows, labels, modes, strict=True):
+    for row, positive, hidden, mode in zip(rows, labels, unknown, modes, strict=True):
         z = [clip(bias[m] + sum(weights[m][c] * v for c, v in row)) for m in range(n_labels)]
         result.append(z)
         if not mode & 2:
             continue
         length = sum(v * v for _, v in row)
-        for m in range(n_labels):
+        for m in set(range(n_labels)) - hidden:
             error = sigmoid(z[m]) - (m in positive)
             label_squares[m] += error**2
             step = error / math.sqrt(label_squares[m])
@@ -88,40 +88,49 @@ def linear_block(rows, labels, modes, n_labels, rate, adaptive, first_squares):
     return result
 
 
-def prior_block(labels, modes, n_labels, fading):
-    learned, result = [], []
-    for positive, mode in zip(labels, modes, strict=True):
-        weight = sum(fading**age for age in range(len(learned)))
-        row = []
-        for m in range(n_labels):
-            count = sum(fading**age for age, past in enumerate(reversed(learned)) if m in past)
-            p = min(0.999, (count + 0.1) / (weight + 1.0))
-            row.append(max(-8.0, math.log(p / (1 - p))))
-        result.append(row)
-        if mode & 2:
-            learned.append(positive)
-    return result
+def _known(labels, unknown, modes, m):
+    """Before each row: whether label m was there in the learned rows of which it is known, oldest first."""
+    past = []
+    for positive, hidden, mode in zip(labels, unknown, modes, strict=True):
+        yield list(past)
+        if mode & 2 and m not in hidden:
+            past.append(m in positive)
 
 
-def recency_block(labels, modes, n_labels, fading):
-    past, result = [], []  # learned label sets
-    for positive, mode in zip(labels, modes, strict=True):
-        pairs = list(zip([set(), *past[:-1]], past, strict=True)) if past else []  # (label set before, label set)
-        weigh = [fading ** (len(past) - 1 - i) for i in range(len(past))]
-        row = []
-        for m in range(n_labels):
-            weight = sum(weigh)
-            count = sum(w for w, y in zip(weigh, past, strict=True) if m in y)
-            p = (count + 0.1) / (weight + 1)
-            had = bool(past) and m in past[-1]
-            alike = [(w, m in y) for w, (before, y) in zip(weigh, pairs, strict=True) if (m in before) == had]
+def prior_block(labels, unknown, modes, n_labels, fading):
+    columns = []
+    for m in range(n_labels):
+        columns.append([])
+        for past in _known(labels, unknown, modes, m):
+            weigh = [fading**age for age in reversed(range(len(past)))]
+            count = sum(w for w, hit in zip(weigh, past, strict=True) if hit)
+            p = min(0.999, (count + 0.1) / (sum(weigh) + 1.0))
+            columns[m].append(max(-8.0, math.log(p / (1 - p))))
+    return list(zip(*columns, strict=True))
+
+
+def recency_block(labels, unknown, modes, n_labels, fading):
+    columns = []
+    for m in range(n_labels):
+        columns.append([])
+        for past in _known(labels, unknown, modes, m):
+            weigh = [fading**age for age in reversed(range(len(past)))]
+            p = (sum(w for w, hit in zip(weigh, past, strict=True) if hit) + 0.1) / (sum(weigh) + 1)
+            had = bool(past) and past[-1]
+            pairs = zip(weigh, [False, *past[:-1]], past, strict=True) if past else ()
+            alike = [(w, hit) for w, before, hit in pairs if before == had]
             p = (sum(w for w, hit in alike if hit) + p) / (sum(w for w, _ in alike) + 1)
             p = min(0.9997, max(0.0003, p))
-            row.append(math.log(p / (1 - p)))
-        result.append(row)
-        if mode & 2:
-            past.append(positive)
-    return result
+            columns[m].append(math.log(p / (1 - p)))
+    return list(zip(*columns, strict=True))
+
+
+def filled(logits, labels, unknown):
+    """Label sets made whole: of labels that are not known those of positive log-odds."""
+    return [
+        sorted(positive | {m for m in hidden if row[m] > 0})
+        for row, positive, hidden in zip(logits, labels, unknown, strict=True)
+    ]
 
 
 def _presence_odds(past, column, label):
@@ -244,13 +253,13 @@ class _Stack:
         ]
         return [sigmoid(clip(z, 10.0)) for z in odds]
 
-    def _learn_stack(self, inputs, p, positive):
+    def _learn_stack(self, inputs, p, positive, hidden):
         """Newton's method on the fading log-loss of all labels; AdaGrad for the labels' own parts."""
         for i in range(self.size):
             for j in range(self.size):
                 fresh = self.ridge * (1 - self.decay) * (i == j)
                 self.information[i][j] = self.information[i][j] * self.decay + fresh
-        for m in range(self.n_labels):
+        for m in set(range(self.n_labels)) - hidden:
             x = [inputs[i][m] for i in range(self.size)]
             error = p[m] - (m in positive)
             self.gradient = [g + error * value for g, value in zip(self.gradient, x, strict=True)]
@@ -269,13 +278,13 @@ class _Stack:
             self.gradient = [0.0] * self.size
 
 
-def stack_block(logits, labels, modes, first_weights, own_rate, decay, ridge):
+def stack_block(logits, labels, unknown, modes, first_weights, own_rate, decay, ridge):
     """`logits`: rows x experts x labels; gives the probabilities, and the shared weights at the end."""
     model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge), []
-    for row, positive, mode in zip(logits, labels, modes, strict=True):
+    for row, positive, hidden, mode in zip(logits, labels, unknown, modes, strict=True):
         inputs = [[z if abs(z) <= 100 else 0.0 for z in expert] for expert in row] + [[1.0] * model.n_labels]
         p = model.predict(inputs)
         result.append(p)
         if mode & 2:
-            model._learn_stack(inputs, p, positive)
+            model._learn_stack(inputs, p, positive, hidden)
     return result, model.shared

@@ -16,11 +16,15 @@ def scatter_logits(part, labels, out):
                 out[row][e][label] = value
 
 
-def cluster_losses(probabilities, labels, modes, slot_of, n_slots):
+def cluster_losses(probabilities, labels, unknown, modes, slot_of, n_slots):
     result = []
-    for p, positive, mode in zip(probabilities, labels, modes, strict=True):
+    for p, positive, hidden, mode in zip(probabilities, labels, unknown, modes, strict=True):
         row = []
-        for group in [*([m for m in range(len(p)) if slot_of[m] == s] for s in range(n_slots)), range(len(p))]:
+        known = [m for m in range(len(p)) if m not in hidden]
+        for group in [*([m for m in known if slot_of[m] == s] for s in range(n_slots)), known]:
+            if hidden and not group:
+                row.append(-1.0)
+                continue
             y = [float(m in positive) for m in group]
             q = [float(p[m]) for m in group]
             error = sum(abs(a - b) for a, b in zip(q, y, strict=True))

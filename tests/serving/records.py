@@ -25,11 +25,17 @@ def records_of(messages: list[Any], *, first_time: int = 0, step: int = 10, topi
     ]
 
 
-def messages(n: int, *, seed: int, late: float = 0.0, early: float = 0.0, bad: float = 0.0) -> list[Any]:
-    """Instances of a small drifting problem; some with labels that come later or before them, some broken."""
+def messages(
+    n: int, *, seed: int, late: float = 0.0, early: float = 0.0, bad: float = 0.0, partial: float = 0.0
+) -> list[Any]:
+    """Instances of a small drifting problem; some with labels that come later or before them, some broken.
+
+    Of the share `partial` labels come in part: with the instance, then or before, and some of them twice.
+    """
     rng = np.random.default_rng(seed)
     out: list[Any] = []
     owed: list[dict[str, Any]] = []
+    some = np.random.default_rng(seed + 1)
     for i in range(n):
         x = rng.normal(size=4).round(3)
         y = [name for name, on in zip("abcd", x > (0.2 if i < n // 2 else -0.5), strict=True) if on]
@@ -41,7 +47,15 @@ def messages(n: int, *, seed: int, late: float = 0.0, early: float = 0.0, bad: f
         kind = rng.random()
         if kind < bad:
             out.append(b'{"x": {"f0": ' if rng.random() < 0.5 else {"x": {"f0": "a"}, "y": 3})
-        if kind < late:
+        if some.random() < partial:
+            told = {name: name in y for name in [*"abcd", *y[4:]]}
+            parts = [{"id": i, "y": {m: told[m] for m in told if some.random() < 0.5}} for _ in range(3)]
+            parts += [{"id": i, "y": y}] * int(some.random() < 0.3)
+            for part in parts:
+                (owed if some.random() < 0.6 else out).append(part)
+            out.append({"id": i, "x": features} | ({"y": {"a": told["a"], "d": None}} if some.random() < 0.5 else {}))
+            out.append(owed.pop(int(some.integers(0, len(owed))))) if owed else None
+        elif kind < late:
             out.append({"id": i, "x": features})
             owed.append({"id": i, "y": y})
         elif kind < late + early:

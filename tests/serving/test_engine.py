@@ -45,7 +45,7 @@ def assert_same_state(one, two):
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(0, 400), max_size=6), seed=st.integers(0, 3))
 def test_cuts_change_nothing(cuts, seed):
-    records = records_of(messages(400, seed=seed, late=0.3, early=0.1, bad=0.05))
+    records = records_of(messages(400, seed=seed, late=0.3, early=0.1, bad=0.05, partial=0.3 * (seed % 2)))
     whole, parts = engine(), engine()
     assert run(whole, records) == run(parts, records, sorted(cuts))
     assert_same_state(whole, parts)
@@ -53,7 +53,7 @@ def test_cuts_change_nothing(cuts, seed):
 
 @pytest.mark.parametrize("at", [1, 150, 299])
 def test_stop_and_go_on_is_never_having_stopped(at):
-    records = records_of(messages(300, seed=1, late=0.4, early=0.2, bad=0.1))
+    records = records_of(messages(300, seed=1, late=0.4, early=0.2, bad=0.1, partial=0.2))
     whole, first = engine(), engine()
     outputs, _ = run(whole, records)
     before, _ = run(first, records[:at])
@@ -106,6 +106,98 @@ def test_labels_that_come_first_meet_their_instance():
     assert len(eng.waiting) == 1
 
 
+def told(eng, key):
+    """What a waiting instance has been told, by name."""
+    return [eng.schema.labels[m] for m in eng.waiting.get(key).told]
+
+
+def test_labels_in_parts_are_learned_at_once_and_once():
+    eng = engine()
+    records = [
+        {"x": {"f": 1}, "y": ["a", "b", "c"]},
+        {"id": 1, "x": {"f": 2}, "y": {"a": True}},
+        {"id": 2, "x": {"f": 3}},
+        {"id": 2, "y": {"b": False, "c": None}},
+    ]
+    outputs, dead = run(eng, records_of(records))
+    assert not dead
+    assert [orjson.loads(o)["model_version"] for o in outputs] == [0, 1, 2]
+    assert (told(eng, "1"), told(eng, "2")) == (["a"], ["b"])
+    assert eng.model.n_learned == eng.counts["learned"] == 3
+    before = eng.model.state_dict()
+    run(eng, records_of([{"id": 1, "y": {"a": False}}, {"id": 2, "y": {"b": True}}, {"id": 2, "y": {}}]))
+    after = eng.model.state_dict()
+    assert eng.counts["repeated_labels"] == 2
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name], err_msg=name)
+    run(eng, records_of([{"id": 1, "y": {"b": True, "a": True}}, {"id": 2, "y": ["b", "c"]}]))
+    assert eng.counts["repeated_labels"] == 4
+    assert told(eng, "1") == ["a", "b"]
+    assert "2" not in eng.waiting  # a list tells all that was left
+    assert eng.model.n_learned == eng.counts["learned"] == 3
+    # of each label as many rows as it was told of, whichever messages they came in
+    weights = eng.model.state_dict()["pool.prior.weights"][:3]
+    np.testing.assert_allclose(weights, [1 + 0.999 + 0.999**2, 1 + 0.999 + 0.999**2, 1 + 0.999], rtol=1e-12)
+    assert eng.overall.label_counts()[2].sum() + eng.overall.label_counts()[0].sum() == 3 + 1 + 1 + 1
+
+
+def test_early_labels_in_parts_come_together():
+    eng = engine()
+    early = [
+        {"id": 1, "y": {"b": False, "a": True}},
+        {"id": 1, "y": {"a": False, "c": True}},
+        {"id": 2, "y": {"a": True}},
+    ]
+    early += [{"id": 2, "y": ["b"]}, {"id": 2, "y": {"c": True}}]
+    first = {"id": 1, "x": {"f": 1}, "y": {"b": True}}
+    outputs, dead = run(eng, records_of([*early, first, {"id": 2, "x": {"f": 1}}]))
+    assert not dead
+    assert [orjson.loads(o)["model_version"] for o in outputs] == [0, 1]
+    assert sorted(told(eng, "1")) == ["a", "b", "c"]
+    assert "2" not in eng.waiting
+    assert eng.counts["repeated_labels"] == 3  # a of the first, c of the second; b, which the instance itself told
+    assert eng.model.n_learned == 2
+    tp, _, fn = eng.overall.label_counts()
+    assert dict(zip(eng.schema.labels, (tp + fn).tolist(), strict=True)) == {"a": 2.0, "b": 2.0, "c": 1.0}
+
+
+def test_what_was_told_of_an_instance_does_not_make_it_younger():
+    eng = engine(most_waiting=2)
+    run(eng, records_of([{"id": i, "x": {"f": 1}} for i in range(2)]))
+    run(eng, records_of([{"id": 0, "y": {"a": True}}, {"id": 2, "x": {"f": 1}}]))
+    assert [key for key in "012" if key in eng.waiting] == ["1", "2"]
+
+
+def test_every_label_of_a_pinned_schema_is_all_there_is():
+    schema = Schema([Feature("a")], ["p", "q"])
+    eng = Engine(IHomerClassifier(schema), schema, closed=True)
+    records = [
+        {"id": 1, "x": {"a": 1}, "y": {"p": True, "q": False}},
+        {"id": 2, "x": {"a": 1}, "y": {"p": True}},
+        {"id": 2, "y": {"q": True}},
+        {"id": 3, "y": {"q": True}},
+        {"id": 3, "x": {"a": 1}, "y": {"p": True}},
+    ]
+    _, dead = run(eng, records_of([*records, {"id": 4, "y": {"r": None}}]))
+    assert len(eng.waiting) == len(eng.early) == 0
+    assert eng.model.n_learned == 3
+    assert ["lacks" in letter.error for letter in dead] == [True]
+
+
+def test_parts_do_not_move_what_happens_at_multiples_of_the_period():
+    """Instances whose labels come in parts, cut anywhere: what changes structure sees each instance once."""
+    records = []
+    for i, message in enumerate(messages(700, seed=5)):
+        x, y = message["x"], message["y"]
+        records.append({"id": i, "x": x, "y": {"a": "a" in y}})
+        records += [{"id": i, "y": {m: m in y}} for m in "bcd"]
+    whole, parts = engine(), engine()
+    run(whole, records_of(records))
+    run(parts, records_of(records), list(range(7, len(records), 7)))
+    assert whole.model.n_learned == 700
+    assert_same_state(whole, parts)
+
+
 def test_no_labels_and_labels_unknown_are_two_things():
     eng = engine()
     run(eng, records_of([{"id": 1, "x": {"f": 1}, "y": []}, {"id": 2, "x": {"f": 1}, "y": None}, {"x": {"f": 1}}]))
@@ -151,6 +243,9 @@ BAD = [
     (b'{"x": {"f": 1}, "why": 1}', "an unknown key"),
     (b'{"id": {"a": 1}, "x": {"f": 1}}', "an id of the wrong type"),
     (b'{"id": 1, "y": [{}]}', "labels of the wrong form"),
+    (b'{"id": 1, "y": {"a": "yes"}}', "not a label's value"),
+    (b'{"x": {"f": 1}, "y": {"a": 2}}', "not a label's value"),
+    (b'{"x": {"f": 1}, "y": {"a": true, "a": false}}', "a key twice"),
     (b'{"id": 1, "y": [], "z": 0}', "an unknown key"),
     (b'{"x": [1, 2, 3, "a", {}]}', "not a value"),
     (b'{"x": {"f": 1}, "ts": "now"}', "not a time"),

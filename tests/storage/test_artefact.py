@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from serving.records import messages, records_of
 
 from stream_ml import IHomerClassifier, default_stream
 from stream_ml.errors import ArtefactError
+from stream_ml.serving.engine import Engine, EngineOptions
 from stream_ml.storage import artefact as a
 from stream_ml.storage import read_artefact, write_artefact
 
@@ -62,18 +64,60 @@ def test_nothing_is_left_of_what_cannot_be_written(tmp_path):
 
 
 def test_a_newer_version_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(a, "VERSION", 2)
+    newest = a.VERSION
+    monkeypatch.setattr(a, "VERSION", newest + 1)
     write_artefact(tmp_path / "x", {}, {})
-    monkeypatch.setattr(a, "VERSION", 1)
-    with pytest.raises(ArtefactError, match="version 2; this program knows up to 1"):
+    monkeypatch.setattr(a, "VERSION", newest)
+    with pytest.raises(ArtefactError, match=f"version {newest + 1}; this program knows up to {newest}"):
         read_artefact(tmp_path / "x")
 
 
 def test_an_older_version_is_brought_up(tmp_path, monkeypatch):
     write_artefact(tmp_path / "x", {}, {"old": 1})
-    monkeypatch.setattr(a, "VERSION", 2)
-    monkeypatch.setitem(a.MIGRATIONS, 1, lambda found: a.Artefact(found.arrays, {"new": found.facts["old"]}))
+    monkeypatch.setitem(a.MIGRATIONS, a.VERSION, lambda arrays, facts: (arrays, {"new": facts["old"]}))
+    monkeypatch.setattr(a, "VERSION", a.VERSION + 1)
     assert read_artefact(tmp_path / "x").facts == {"new": 1}
+
+
+@pytest.fixture
+def version_1(tmp_path, monkeypatch):
+    """Writes what a program of format version 1 would have written."""
+
+    def write(arrays, facts):
+        new = ("prior.weights", "recency.weights", "deciders.missed", "waiting.t_indptr", "waiting.t_indices")
+        old = {
+            n: v[:6] if n in ("overall.sums", "recent.sums") else v for n, v in arrays.items() if not n.endswith(new)
+        }
+        counts = {name: n for name, n in facts.get("counts", {}).items() if name != "repeated_labels"}
+        monkeypatch.setattr(a, "VERSION", 1)
+        write_artefact(tmp_path / "x", old, {**facts, "counts": counts} if counts else facts)
+        monkeypatch.undo()
+        return read_artefact(tmp_path / "x")
+
+    return write
+
+
+def test_models_of_version_1_go_on(saved, version_1):
+    found = version_1(read_artefact(saved[0]).arrays, read_artefact(saved[0]).facts)
+    for name, array in saved[1].state_dict().items():
+        np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+    assert IHomerClassifier.from_saved(found.arrays, found.facts).n_learned == 600
+
+
+def test_checkpoints_of_version_1_go_on(version_1):
+    engine = Engine(IHomerClassifier())
+    engine.process(records_of(messages(200, seed=1, late=0.3)))
+    arrays, rest = engine.snapshot()
+    arrays, (others, facts) = {name: np.array(array) for name, array in arrays.items()}, rest()
+    found = version_1(arrays | others, facts)
+    again = Engine.restored(found.arrays, found.facts, EngineOptions(), source="test")
+    more = records_of(messages(300, seed=1, late=0.3))[200:]
+    assert again.process(more) == engine.process(more)
+
+
+def test_a_damaged_old_file_is_told(version_1):
+    with pytest.raises(ArtefactError, match="do not fit together"):
+        version_1({"pool.prior.weight": np.zeros(0)}, {})
 
 
 def crafted(header: object, body: bytes = b"", claim: int | None = None) -> bytes:

@@ -264,7 +264,7 @@ def test_shuffle_is_a_permutation_that_the_seed_fixes(n, seed):
 
 def test_shuffle_carries_whole_rows():
     for x, y in (pair for b in Shuffled(Numbers(40), 3) for pair in b.iter_dicts()):
-        assert y == {"even": x["i"] % 2 == 0}
+        assert y == ({"even": x["i"] % 2 == 0} if x["i"] % 5 else {})
     for b in Shuffled(Numbers(40), 3):
         assert (b.labelled == (b.x_values % 5 != 0)).all()
 

@@ -14,8 +14,7 @@ GOOD_X, GOOD_Y = [[1.0, 0], [2.0, 1]], [[0, 1], [1, 1]]
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (GOOD_X, [[0, -1], [1, 1]], "row 0, field 'q': a label that is neither 0 nor 1; expected 0 or 1, found -1.0"),
-        (GOOD_X, [[0, 1], [np.nan, 1]], "row 1, field 'p': a label that is neither 0 nor 1; .*nan"),
+        (GOOD_X, [[0, -1], [1, 1]], "row 0, field 'q': a label that is neither 0 nor 1; expected .*NaN, found -1.0"),
         (GOOD_X, [[0, 1]], "y of another shape; expected 2 rows, as x has, .* found 1 rows of 2"),
         (GOOD_X, [[0], [1]], "y of another shape"),
         ([[1.0], [2.0]], GOOD_Y, "x of another width; expected 2 columns, as the schema has features, found 1"),
@@ -31,7 +30,6 @@ GOOD_X, GOOD_Y = [[1.0, 0], [2.0, 1]], [[0, 1], [1, 1]]
         ([["1", "0"], ["2", "1"]], GOOD_Y, "x is no array of numbers: it holds str"),
         ([[1j, 0], [2, 1]], GOOD_Y, "x is no array of numbers: it holds complex128"),
         (GOOD_X, [["0", "1"], ["1", "1"]], "y is no array of 0 and 1"),
-        (GOOD_X, np.ma.masked_array(GOOD_Y, [[0, 1], [0, 0]]), "row 0, field 'q': a label that is neither 0 nor 1"),
         (np.zeros((2, 2, 1)), GOOD_Y, "x of another form; expected rows and columns, found 3 dimensions"),
         (GOOD_X, [0, 1], "y of another form; expected rows and columns, found 1 dimension"),
     ],

@@ -79,13 +79,6 @@ def test_arff_weights_are_refused_by_name(tmp_path, row):
         list(read(tmp_path, HEAD + row))
 
 
-def test_some_labels_missing(tmp_path):
-    text = HEAD.replace("-C -1", "-C -2").replace("@data", "@attribute m {0,1}\n@data")
-    with pytest.raises(DataError, match=r"line 7, field 'l': a missing label.*all labels missing"):
-        list(read(tmp_path, text + "1,v,?,1\n"))
-    assert rows(read(tmp_path, text + "1,v,?,?\n1,v,0,1\n")) == [([1, 1], None), ([1, 1], {"m"})]
-
-
 def test_labels_declared_the_other_way_round_in_every_place(tmp_path):
     text = "@relation x\n@attribute p {1,0}\n@attribute a numeric\n@attribute q {1,0}\n@attribute r {1,0}\n@data\n"
     stream = read(tmp_path, text + "{1 5}\n{0 0,1 5,3 0}\n{2 0}\n{0 1,3 0}\n{1 5,0 0}\n", labels="p,q,r")

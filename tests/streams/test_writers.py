@@ -131,3 +131,20 @@ def test_parquet_without_pyarrow_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'stream-ml\[parquet\]'"):
         write_stream(Given(small()), tmp_path / "a.parquet")
+
+
+@quick
+@given(st.data(), st.sampled_from(["arff", "jsonl", "csv"]))
+def test_labels_known_in_part_are_read_back(tmp_path_factory, data, ending):
+    batch = named(data.draw(small_streams(partial=True, modes=False)))
+    path = tmp_path_factory.mktemp("part") / f"x.{ending}"
+    if ending == "csv" and batch.schema.sparse:
+        return
+    write_stream(Given(batch), path)
+
+    def told(batches):
+        rows = [dict.fromkeys(y, True) if isinstance(y, list) else y for b in batches for y in b.labels_told()]
+        # all labels may be told as a list or as an object
+        return [y and {m: on for m, on in y.items() if on or len(y) < len(batch.schema.labels)} for y in rows]
+
+    assert told(read(path, batch)) == told([batch])

@@ -1,0 +1,41 @@
+"""What older files lack, added as they are read: from each format version to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MIGRATIONS"]
+
+Content = tuple[dict[str, NDArray[Any]], dict[str, Any]]
+"""Arrays by name, and facts."""
+
+
+def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content:
+    """1 to 2: all labels of all rows were known, and those that instances wait for came at once."""
+    new = dict(arrays)
+    for name, array in arrays.items():
+        stem, _, last = name.rpartition(".")
+        if name.endswith(("pool.prior.weight", "pool.recency.weight")):
+            weights = np.zeros_like(arrays[f"{stem}.counts"])
+            weights[: int(arrays[f"{stem.rpartition('.')[0]}.n_labels"][0])] = array[0]
+            new[f"{stem}.weights"] = weights
+        elif name.endswith("deciders.own_total"):
+            new[f"{stem}.missed"] = np.zeros_like(array)
+        elif name in ("overall.sums", "recent.sums") or (name.startswith("scored.") and name.endswith(".sums")):
+            new[name] = np.concatenate([array, np.zeros(2)])
+        elif name.startswith("scored.") and name.endswith(".calibration.prior"):
+            new[name] = np.stack([array, np.zeros_like(array)])
+        elif stem == "waiting" and last == "p_indptr":
+            new["waiting.t_indptr"] = np.zeros_like(array)
+            new["waiting.t_indices"] = np.zeros(0, dtype=np.int32)
+    if "counts" in facts:
+        facts = {**facts, "counts": {**facts["counts"], "repeated_labels": 0}}
+    return new, facts
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, NDArray[Any]], dict[str, Any]], Content]] = {1: _labels_known_in_part}
+"""By the version that they start from."""
