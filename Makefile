@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint bench moa kafka soak lock clean
+.PHONY: run test lint bench moa wheel kafka soak lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -20,6 +20,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py
+
+# The package as a wheel, in dist/.
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-deps -w dist .
 
 # A real Kafka broker on 127.0.0.1:9092 until it is interrupted (Java 17 or newer; Maven for the first time).
 kafka: $(STAMP)

@@ -22,7 +22,7 @@ from stream_ml.ihomer.events import Event
 from stream_ml.serving.outputs import output_values
 from stream_ml.serving.records import DeadLetter, Output, Record, place_of
 from stream_ml.serving.waiting import NOTHING, EarlyLabels, Waiting, WaitingInstances, Watermark
-from stream_ml.states import FLAWS, Part, told
+from stream_ml.states import FLAWS, Part, StateError, shown, told
 from stream_ml.states import whole as whole_number
 from stream_ml.streams.batch import AGAIN, LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.json_lines import JsonRow, JsonRows, Told, checked_labels, parse_record
@@ -336,7 +336,9 @@ class Engine:
         size = (0, 0) if schema is None else (schema.n_features, schema.n_labels)
         facts = {
             "settings": self.model.settings.model_dump(mode="json"),
-            "texts": {} if self.rows is None else {name: list(at) for name, at in self.rows.texts.items()},
+            "texts": {}
+            if self.rows is None
+            else {name: list(texts.values()) for name, texts in self.rows.texts.items()},
             "closed": self.closed,
             "counts": dict(self.counts),
             "watermark": self.watermark.facts(),
@@ -368,7 +370,7 @@ class Engine:
             model = IHomerClassifier.from_saved(whole.part("model."), facts, source=source, schema=schema)
             engine = cls(model, schema, closed=facts["closed"] is True, options=options)
             if engine.rows is not None:
-                engine.rows.texts = _texts(facts["texts"], size[0])
+                engine.rows.texts = _texts(facts["texts"], engine.rows.schema)
             for name, metrics in (("overall", engine.overall), ("recent", engine.recent)):
                 metrics.load_state_dict(whole.part(f"{name}."))
                 whole.check(metrics.n_labels <= size[1], f"{name}.counts", f"the schema has {size[1]} labels")
@@ -381,9 +383,16 @@ class Engine:
         return engine
 
 
-def _texts(facts: Mapping[str, Any], n_features: int) -> dict[str, list[int]]:
-    """The features made of texts, by the name they came under."""
-    return {name: [whole_number(at, 0, n_features - 1) for at in places] for name, places in facts.items()}
+def _texts(facts: Mapping[str, Any], schema: Schema) -> dict[str, dict[str, int]]:
+    """The features made of texts, by the name they came under and the text."""
+    found: dict[str, dict[str, int]] = {}
+    for name, places in facts.items():
+        for at in places:
+            feature = schema.features[whole_number(at, 0, schema.n_features - 1)].name
+            if not feature.startswith(f"{name}="):
+                raise StateError(f"texts: feature {shown(feature)} is not one of {shown(name)}")
+            found.setdefault(name, {})[feature[len(name) + 1 :]] = at
+    return found
 
 
 def _checked_labels(message: dict[str, Any], place: str, rows: JsonRows | None) -> tuple[str, Told]:

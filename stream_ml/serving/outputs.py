@@ -63,18 +63,18 @@ def most_probable(
     if probabilities is None or not most or not probabilities.shape[1]:
         return [([], [])] * len(rows)
     p = probabilities[np.asarray(rows, dtype=np.int64)]
-    result = []
     if p.shape[1] <= WIDE:
         order = np.argsort(-p, axis=1, kind="stable")[:, :most]
         chances = np.take_along_axis(p, order, axis=1)
-    for row in range(len(p)):
-        if p.shape[1] <= WIDE:
-            labels, values = order[row], chances[row]
-        else:
-            least = np.partition(p[row], p.shape[1] - most)[p.shape[1] - most]
-            labels = np.flatnonzero(p[row] >= max(least, np.float32(1e-12)))
-            labels = labels[np.argsort(-p[row, labels], kind="stable")][:most]
-            values = p[row, labels]
+        sizes = np.count_nonzero(chances > 0.0, axis=1).tolist()
+        rounded = np.round(chances.astype(np.float64), 6).tolist()
+        return [(labels[:n], values[:n]) for labels, values, n in zip(order.tolist(), rounded, sizes, strict=True)]
+    result = []
+    for row in p:
+        least = np.partition(row, len(row) - most)[len(row) - most]
+        labels = np.flatnonzero(row >= max(least, np.float32(1e-12)))
+        labels = labels[np.argsort(-row[labels], kind="stable")][:most]
+        values = row[labels]
         n = int(np.count_nonzero(values > 0.0))
         result.append((labels[:n].tolist(), np.round(values[:n].astype(np.float64), 6).tolist()))
     return result

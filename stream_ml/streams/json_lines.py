@@ -23,6 +23,7 @@ __all__ = ["JsonRow", "JsonRows", "JsonStream", "Told", "checked_labels", "parse
 
 PIECE = 1000
 KEYS = {"x", "y", "id", "ts"}
+PLAIN = {float, int, str}
 INFINITE = "number is infinity"
 """How orjson calls a number beyond double precision."""
 Told = list[str] | dict[str, bool | None]
@@ -65,7 +66,8 @@ class JsonRows:
     def __init__(self, schema: Schema, *, closed: bool = False) -> None:
         self.schema, self.closed = schema, closed
         self.builder = RowBuilder(schema)
-        self.texts: dict[str, list[int]] = {}
+        self.texts: dict[str, dict[str, int]] = {}
+        """By name and text: the feature made of it."""
 
     def add(self, record: Any, *, source: str, line: int | None) -> None:
         """One record into the builder.
@@ -108,6 +110,8 @@ class JsonRows:
         if self.closed:
             self.check_known(told or (), bad)
             cells = self._known_cells(x, bad)
+        elif (plain := self._plain_cells(x)) is not None:
+            cells = plain
         else:
             self._check_values(x, bad)
             cells = {}
@@ -151,6 +155,30 @@ class JsonRows:
                 also = ", text" if self.schema.sparse else ""
                 raise bad("not a value", f"x.{name}", f"a finite number{also}, true, false or null", value)
 
+    def _plain_cells(self, x: dict[str, Any]) -> dict[int, float] | None:
+        """The row's features, where all are known and all values are good, as nearly always; else None."""
+        values, texts = x.values(), self.texts
+        kinds = set(map(type, values))
+        try:
+            positions = self.schema.feature_positions
+            if str not in kinds:
+                cells = dict(zip(map(positions.__getitem__, x), map(float, values), strict=True))
+            else:
+                cells = {
+                    texts[name][value] if type(value) is str else positions[name]: 1.0
+                    if type(value) is str
+                    else float(value)
+                    for name, value in x.items()
+                }
+        except (KeyError, OverflowError, TypeError, ValueError):
+            return None
+        good = kinds <= PLAIN and len(cells) == len(x)
+        return (
+            cells
+            if good and min(cells.values(), default=0.0) > -TOO_LARGE and max(cells.values(), default=0.0) < TOO_LARGE
+            else None
+        )
+
     def _known_cells(self, x: dict[str, Any], bad: Callable[..., DataError]) -> dict[int, float]:
         """The row's features in a schema that is given."""
         schema = self.schema
@@ -176,12 +204,10 @@ class JsonRows:
         """A checked value into the row."""
         if type(value) is str:
             at = self._feature(f"{name}={value}")
-            known = self.texts.setdefault(name, [])
-            if at not in known:
-                known.append(at)
+            self.texts.setdefault(name, {})[value] = at
             cells[at] = 1.0
         elif value is None and name in self.texts and self.schema.feature_index(name) is None:
-            cells.update(dict.fromkeys(self.texts[name], math.nan))
+            cells.update(dict.fromkeys(self.texts[name].values(), math.nan))
         else:
             cells[self._feature(name)] = math.nan if value is None else float(value)
 
@@ -303,7 +329,7 @@ def _may_repeat_a_key(raw: bytes, record: Any) -> bool:
     x, y = record.get("x"), record.get("y")
     texts = len(record) + isinstance(record.get("id"), str)
     if isinstance(x, dict):
-        texts += len(x) + sum(isinstance(value, str) for value in x.values())
+        texts += len(x) + list(map(type, x.values())).count(str)
     if isinstance(y, list):
         texts += sum(isinstance(label, str) for label in y)
     elif isinstance(y, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +104,11 @@ class Schema:
     def feature_index(self, name: str) -> int | None:
         """Position of the feature called `name`, or None."""
         return self._feature_index.get(name)
+
+    @property
+    def feature_positions(self) -> Mapping[str, int]:
+        """Positions of all features by name; not to be changed."""
+        return self._feature_index
 
     def label_index(self, name: str) -> int | None:
         """Position of the label called `name`, or None."""

@@ -115,6 +115,47 @@ def test_it_begins_where_it_ended_and_lag_tools_see_it(broker, tmp_path):
     assert 2000 < committed.offset <= 4000
 
 
+@pytest.mark.parametrize(
+    ("client", "delivery"),
+    [("kafka-python", "at_least_once"), ("confluent", "at_least_once"), ("confluent", "transactional")],
+)
+def test_members_that_join_the_group_during_checkpoints_change_nothing(broker, tmp_path, client, delivery):
+    """The lease says who reads, not the group: a rebalance takes no partition and costs no record."""
+    from confluent_kafka import Consumer
+
+    topics = make_topics(broker)
+    group = topics["instances"]
+    config = write_config(
+        tmp_path,
+        broker,
+        topics,
+        kafka={"servers": [broker.address], "client": client},
+        input={"topics": [topics["instances"]], "group": group},
+        delivery=delivery,
+        checkpoint={"dir": str(tmp_path / "state"), "every_records": 500, "every_seconds": 60},
+    )
+    settings = {"bootstrap.servers": broker.address, "group.id": group, "enable.auto.commit": False}
+    with running(config) as service:
+        service.reading()
+        for turn in range(4):  # each joins and leaves: two rebalances, with checkpoints before, between and after
+            member = Consumer({**settings, "client.id": f"foreign-{turn}"})
+            member.subscribe([topics["instances"]])
+            for part in range(5):
+                send(broker, topics["instances"], small_instances(500, seed=10 * turn + part))
+                member.poll(0.3)
+            member.close()
+        service.until(lambda: len(read(broker, topics["predictions"])) == 10_000)
+        assert service.stop() == 0, service.text()
+    predicted = by_key(read(broker, topics["predictions"]))
+    assert len(predicted) == 10_000
+    state = newest(config)
+    assert state.facts["counts"]["learned"] == 10_000
+    seen = Consumer(settings)
+    (committed,) = seen.committed([TopicPartition(topics["instances"], 0)], timeout=10)
+    seen.close()
+    assert committed.offset == 10_000  # alone again, the last checkpoint's offsets are told
+
+
 def test_sigterm_ends_it_within_ten_seconds(broker, tmp_path):
     topics = make_topics(broker)
     send(broker, topics["instances"], small_instances(60_000))
