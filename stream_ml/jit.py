@@ -1,4 +1,4 @@
-"""The one place where numba's compiler flags are set.
+"""The one place where numba's compiler flags are set, and where its compiling is noticed.
 
 `fastmath` stays off: exact replay (a seed fixes a run bit for bit) rules it out.
 """
@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.event import Event, Listener, install_listener
 
-__all__ = ["kernel"]
+__all__ = ["kernel", "when_compiling"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,3 +43,25 @@ def kernel(function: F) -> F:
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
     return cast(F, dispatcher)
+
+
+class _Compilations(Listener):
+    def __init__(self, first: Callable[[], object], each: Callable[[], object] | None) -> None:
+        self._first, self._each, self._told = first, each, False
+
+    def on_start(self, event: Event) -> None:
+        if not self._told:
+            self._told = True
+            self._first()
+        if self._each is not None:
+            self._each()
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+@contextmanager
+def when_compiling(first: Callable[[], object], each: Callable[[], object] | None = None) -> Iterator[None]:
+    """Call `first` once, and `each` every time, when a kernel is compiled in the block; not when one is loaded."""
+    with install_listener("numba:compile", _Compilations(first, each)):
+        yield

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from numba.core.event import Event, Listener, install_listener
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stream_ml.evaluation import Progress as Snapshot
+from stream_ml.jit import when_compiling
 
 __all__ = ["Bar", "Display", "Lines", "Silent", "display_for"]
 
@@ -52,29 +52,6 @@ class Silent:
         """Nothing to tell."""
 
 
-class _FirstCompilation(Listener):
-    """Calls back once, when numba compiles: kernels that come from its cache are not compiled."""
-
-    def __init__(self, call: Callable[[str], object], text: str) -> None:
-        self._call, self._text, self._told = call, text, False
-
-    def on_start(self, event: Event) -> None:
-        """Something is compiled."""
-        if not self._told:
-            self._told = True
-            self._call(self._text)
-
-    def on_end(self, event: Event) -> None:
-        """Nothing to tell."""
-
-
-@contextmanager
-def _when_compiling(call: Callable[[str], object], text: str) -> Iterator[None]:
-    """Call with `text` when kernels are compiled in the block, not when they are loaded."""
-    with install_listener("numba:compile", _FirstCompilation(call, text)):
-        yield
-
-
 class Lines:
     """A log line every ten seconds."""
 
@@ -85,7 +62,7 @@ class Lines:
 
     def compiling(self) -> AbstractContextManager[None]:
         """One line, if kernels are compiled."""
-        return _when_compiling(self._console.print, f"{COMPILING} ...")
+        return when_compiling(lambda: self._console.print(f"{COMPILING} ..."))
 
     @contextmanager
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
@@ -126,7 +103,7 @@ class Bar:
         """A status that moves."""
         with (
             self._console.status("loading") as status,
-            _when_compiling(status.update, f"{COMPILING}; later runs start at once"),
+            when_compiling(lambda: status.update(f"{COMPILING}; later runs start at once")),
         ):
             yield
 

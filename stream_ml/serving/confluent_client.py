@@ -143,7 +143,9 @@ class ConfluentBroker:
     def poll(self, most: int, seconds: float) -> list[Record]:
         self._producer.poll(0)
         with self._told("reading"):
-            messages = self._consumer.consume(most, seconds)
+            messages = self._consumer.consume(1, seconds)
+            if messages and most > 1:  # with what is there; to ask for all at once would be to wait for the last
+                messages += self._consumer.consume(most - 1, 0)
         records: list[Record] = []
         m: Any
         for m in messages:

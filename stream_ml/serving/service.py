@@ -13,6 +13,7 @@ import orjson
 from stream_ml.errors import ArtefactError, ConfigError, ServiceError
 from stream_ml.evaluation import warm_up
 from stream_ml.ihomer import IHomerClassifier
+from stream_ml.jit import when_compiling
 from stream_ml.serving.breaker import Breaker
 from stream_ml.serving.broker import Broker, BrokerError, RecordsLostError, connect
 from stream_ml.serving.checkpoints import CheckpointFolder, Copies, Writer
@@ -262,9 +263,10 @@ class Service:
     def _compile(self) -> None:
         """Have the kernels ready before anything is read."""
         start = time.perf_counter()
-        for sparse in (True, False):
-            warm_up(IHomerClassifier(**self.config.model.parameters), sparse=sparse)
-            self.telemetry.turn()
+        with when_compiling(lambda: log.info("compiling: once per install, a minute or two"), self.telemetry.turn):
+            for sparse in (True, False):
+                warm_up(IHomerClassifier(**self.config.model.parameters), sparse=sparse)
+                self.telemetry.turn()
         log.debug("kernels ready", seconds=round(time.perf_counter() - start, 2))
 
     def _begin(self) -> None:
