@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,8 @@ class KafkaPythonBroker:
         timeout = config.kafka.delivery_timeout_seconds
         self._group = config.input.group
         self._transactional = config.delivery == "transactional"
+        if self._transactional:  # a longer one is given up by the brokers
+            timeout = min(timeout, transaction_milliseconds(config) / 1000)
         self._deliveries = Deliveries(timeout + CLOSE_SECONDS)
         with told(f"connecting to {', '.join(config.kafka.servers)}"):
             self._consumer = KafkaConsumer(
@@ -188,9 +191,13 @@ class KafkaPythonBroker:
 
     def end(self, offsets: Mapping[Place, int]) -> None:
         if self._transactional:
-            with told("committing a transaction"):
+
+            def commit() -> None:
                 self._producer.send_offsets_to_transaction(_with_metadata(offsets), self._group)
                 self._producer.commit_transaction()
+
+            with told("committing a transaction"):
+                _within(COMMIT_MILLISECONDS / 1000, commit)
 
     def close(self, *, abandon: bool = False) -> None:
         if abandon:
@@ -199,6 +206,25 @@ class KafkaPythonBroker:
             self._producer.close(timeout=0 if abandon else CLOSE_SECONDS)
         with contextlib.suppress(KafkaError, RuntimeError):
             self._consumer.close(autocommit=False, timeout_ms=int(CLOSE_SECONDS * 1000))
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Do what may wait for ever: kafka-python has no timeout for the answer of a broker that was killed meanwhile."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=run, name="transaction", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise BrokerError(f"committing a transaction: no answer within {seconds:.0f} seconds")
+    if failures:
+        raise failures[0]
 
 
 def _with_metadata(offsets: Mapping[Place, int]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -196,6 +196,7 @@ def test_sigterm_ends_it_within_ten_seconds_of_brokers_that_are_gone(own_broker,
         ("confluent", "at_least_once", 60),
         ("kafka-python", "at_least_once", 15),
         ("confluent", "transactional", 15),
+        ("kafka-python", "transactional", 15),
     ],
 )
 def test_a_broker_that_is_away_for_a_minute_costs_nothing(own_broker, tmp_path, client, delivery, seconds):
