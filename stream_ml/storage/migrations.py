@@ -25,10 +25,8 @@ def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
             new[f"{stem}.weights"] = weights
         elif name.endswith("deciders.own_total"):
             new[f"{stem}.missed"] = np.zeros_like(array)
-        elif name in ("overall.sums", "recent.sums") or (name.startswith("scored.") and name.endswith(".sums")):
+        elif name in ("overall.sums", "recent.sums"):
             new[name] = np.concatenate([array, np.zeros(2)])
-        elif name.startswith("scored.") and name.endswith(".calibration.prior"):
-            new[name] = np.stack([array, np.zeros_like(array)])
         elif stem == "waiting" and last == "p_indptr":
             new["waiting.t_indptr"] = np.zeros_like(array)
             new["waiting.t_indices"] = np.zeros(0, dtype=np.int32)

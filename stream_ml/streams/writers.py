@@ -189,14 +189,14 @@ def _dense_lines(batch: Batch, texts: list[list[str] | None], missing: str, *, l
 
 
 def _sparse_lines(batch: Batch, texts: list[list[str] | None]) -> Iterator[str]:
-    n_labels, untold = batch.schema.n_labels, _untold(batch)
+    n_labels = batch.schema.n_labels
     x_ends, indices, values = batch.x_indptr.tolist(), batch.x_indices.tolist(), batch.x_values.tolist()
     y_ends, positive = batch.y_indptr.tolist(), batch.y_indices.tolist()
-    some: list[bool] = np.any(untold, axis=1).tolist()
-    for row in range(len(batch)):
+    hidden = ~batch.labelled if batch.partial is None else ~batch.labelled | batch.partial.rows
+    for row, some in enumerate(hidden.tolist()):
         told = dict.fromkeys(positive[y_ends[row] : y_ends[row + 1]], "1")
-        if some[row]:
-            told |= dict.fromkeys(np.flatnonzero(untold[row]).tolist(), "?")
+        if some:
+            told |= dict.fromkeys(np.flatnonzero(_untold(batch.rows(row, row + 1))[0]).tolist(), "?")
         cells = [f"{m} {told[m]}" for m in sorted(told)]
         lo, hi = x_ends[row], x_ends[row + 1]
         cells += [
