@@ -10,7 +10,7 @@ from stream_ml.errors import ServiceError
 from stream_ml.serving.records import Place, Record
 from stream_ml.serving.settings import ServiceConfig
 
-__all__ = ["Broker", "BrokerError", "Deliveries", "RecordsLostError", "connect", "transaction_milliseconds"]
+__all__ = ["Broker", "BrokerError", "Deliveries", "RecordsLostError", "connect", "transaction_milliseconds", "within"]
 
 LONGEST_TRANSACTION = 900_000
 """What brokers allow, unless they are told otherwise."""
@@ -151,6 +151,34 @@ class Deliveries:
                     del self._left[generation]
 
         return wait
+
+
+def within(seconds: float, commit: Callable[[], None]) -> None:
+    """Commit a transaction that may wait for ever.
+
+    kafka-python has no timeout for the answer of a broker that was killed meanwhile, and librdkafka ignores its own
+    where it sends the offsets (its issue 5456). A thread left behind is fenced off by the next client.
+
+    Raises
+    ------
+    BrokerError
+        It has not ended within `seconds`; or whatever `commit` raised.
+    """
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            commit()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=run, name="transaction", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise BrokerError(f"committing a transaction: no answer within {seconds:.0f} seconds")
+    if failures:
+        raise failures[0]
 
 
 def transaction_milliseconds(config: ServiceConfig) -> int:

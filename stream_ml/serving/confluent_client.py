@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from stream_ml.errors import ConfigError
-from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds
+from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds, within
 from stream_ml.serving.records import Place, Record
 from stream_ml.serving.settings import KafkaSection, ServiceConfig
 
@@ -20,7 +20,6 @@ __all__ = ["ConfluentBroker"]
 
 METADATA_SECONDS = 30.0
 COMMIT_SECONDS = 30.0
-"""The library would wait for ever on a transaction that the brokers have forgotten."""
 CLOSE_SECONDS = 3.0
 NO_ROOM_SECONDS = 0.05
 PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._PARTITION_EOF)
@@ -216,11 +215,14 @@ class ConfluentBroker:
                 self._producer.begin_transaction()
 
     def end(self, offsets: Mapping[Place, int]) -> None:
+        def commit() -> None:
+            group = self._consumer.consumer_group_metadata()
+            self._producer.send_offsets_to_transaction(_positions(offsets), group, COMMIT_SECONDS)
+            self._producer.commit_transaction(COMMIT_SECONDS)
+
         if self._transactional:
             with self._told("committing a transaction"):
-                group = self._consumer.consumer_group_metadata()
-                self._producer.send_offsets_to_transaction(_positions(offsets), group, COMMIT_SECONDS)
-                self._producer.commit_transaction(COMMIT_SECONDS)
+                within(COMMIT_SECONDS, commit)
 
     def close(self, *, abandon: bool = False) -> None:
         with contextlib.suppress(KafkaException, RuntimeError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
-from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds
+from stream_ml.serving.broker import BrokerError, Deliveries, RecordsLostError, transaction_milliseconds, within
 from stream_ml.serving.records import Place, Record
 from stream_ml.serving.settings import KafkaSection, ServiceConfig
 
@@ -197,7 +196,7 @@ class KafkaPythonBroker:
                 self._producer.commit_transaction()
 
             with told("committing a transaction"):
-                _within(COMMIT_MILLISECONDS / 1000, commit)
+                within(COMMIT_MILLISECONDS / 1000, commit)
 
     def close(self, *, abandon: bool = False) -> None:
         if abandon:
@@ -206,25 +205,6 @@ class KafkaPythonBroker:
             self._producer.close(timeout=0 if abandon else CLOSE_SECONDS)
         with contextlib.suppress(KafkaError, RuntimeError):
             self._consumer.close(autocommit=False, timeout_ms=int(CLOSE_SECONDS * 1000))
-
-
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Do what may wait for ever: kafka-python has no timeout for the answer of a broker that was killed meanwhile."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as failure:
-            failures.append(failure)
-
-    thread = threading.Thread(target=run, name="transaction", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise BrokerError(f"committing a transaction: no answer within {seconds:.0f} seconds")
-    if failures:
-        raise failures[0]
 
 
 def _with_metadata(offsets: Mapping[Place, int]) -> dict[TopicPartition, OffsetAndMetadata]:
