@@ -40,6 +40,8 @@ class NeighbourState(NamedTuple):
     post_rows: NDArray[np.uint8]  # (storages, entries)
     post_values: NDArray[np.float32]  # (storages, entries)
     tiles: NDArray[np.float32]  # (storages, D, SEGMENT), dense only
+    since: NDArray[np.int64]  # (1,) row before which rows are not looked at: all that they say is outdated
+    valid: NDArray[np.int64]  # (L,) row before which what rows say of the label is outdated
 
 
 @kernel
@@ -97,14 +99,14 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
 
 
 @kernel
-def _nearest(state, first, filled, sparse, products, length, slots, scores):
-    """Merge the rows of a segment into the nearest so far: cosine similarity, or less the squared distance."""
+def _nearest(state, first, begin, filled, sparse, products, length, slots, scores):
+    """Merge rows of a segment, from `begin` on, into the nearest so far: cosine, or less the squared distance."""
     k = len(slots)
     norms = state.norms[first : first + filled]
     inverse, squared = np.float32(1.0) / max(TINY, length), length * length
     # until there are k, what is better than nothing counts
     worst = scores[k - 1] if slots[k - 1] >= 0 else (np.float32(0.0) if sparse else np.float32(-np.inf))
-    for j in range(filled):
+    for j in range(begin, filled):
         if sparse:
             score = products[j] * inverse * norms[j]
         else:
@@ -136,6 +138,16 @@ def _weigh(sparse, slots, scores, weights):
 
 
 @kernel
+def _odds(prior, votes, total, pseudo):
+    """Log-odds of a label with so many votes of `total`, together with `pseudo` votes for its prior."""
+    if votes > 0.0:
+        share = 1.0 / (1.0 + math.exp(-prior))
+        p = min(1.0 - LOWEST, max(LOWEST, (votes + pseudo * share) / (total + pseudo)))
+        return math.log(p / (1.0 - p))
+    return max(math.log(LOWEST / (1.0 - LOWEST)), prior + math.log(pseudo / (total + pseudo)))
+
+
+@kernel
 def _vote(state, slots, weights, n_labels, prior, votes, out):
     """Log-odds of every label: votes for it among all, together with one vote for its prior."""
     total = 0.0
@@ -156,11 +168,37 @@ def _vote(state, slots, weights, n_labels, prior, votes, out):
     silence = np.float32(math.log(pseudo / (total + pseudo)))
     for label in range(n_labels):
         if votes[label] > 0.0:
-            share = 1.0 / (1.0 + math.exp(-prior[label]))
-            p = min(1.0 - LOWEST, max(LOWEST, (votes[label] + pseudo * share) / (total + pseudo)))
-            out[label] = math.log(p / (1.0 - p))
+            out[label] = _odds(float(prior[label]), votes[label], total, pseudo)
         else:
             out[label] = max(least, prior[label] + silence)
+
+
+@kernel
+def _vote_anew(state, slots, weights, outdated, storages, prior, votes, out):
+    """The same for labels of which some rows are `outdated`: these do not vote on them."""
+    n, pseudo = state.learned[0], float(weights[0])
+    if pseudo <= 0.0:
+        return
+    totals = np.zeros(len(outdated))
+    for i in range(len(slots)):
+        if slots[i] < 0:
+            break
+        back = (n // SEGMENT - slots[i] // SEGMENT) % storages
+        number = (n // SEGMENT - back) * SEGMENT + slots[i] % SEGMENT
+        for at in range(len(outdated)):
+            if number >= state.valid[outdated[at]]:
+                totals[at] += weights[i]
+        for k in range(state.sizes[slots[i]]):
+            label = state.labels[slots[i], k]
+            if number < state.valid[label]:
+                votes[label] -= weights[i]
+    first = max(state.since[0], (n // SEGMENT - min(n // SEGMENT, storages - 2)) * SEGMENT)
+    for at in range(len(outdated)):
+        label = outdated[at]
+        if state.valid[label] <= first:  # at this row no longer: all rows have voted already
+            continue
+        held = votes[label] if votes[label] > 1e-9 * pseudo else 0.0  # what is left of a sum that cancelled
+        out[label] = _odds(float(prior[label]), held, totals[at], pseudo) if totals[at] > 0.0 else prior[label]
 
 
 @kernel
@@ -201,6 +239,7 @@ def neighbours_block(
     sparse,
     n_labels,
     prior,
+    outdated,
     query,
     scattered,
     products,
@@ -212,7 +251,8 @@ def neighbours_block(
     """Log-odds by the weighted vote of the nearest rows of the window; their slots and votes, nearest first.
 
     Sparse rows by cosine similarity with inverse document frequencies, dense (standardised) ones by Euclidean
-    distance. `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
+    distance. Rows before `since` are not looked at; on the labels `outdated`, rows before `valid` have no vote.
+    `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
     """
     storages = len(state.norms) // SEGMENT
     scores = np.empty(slots.shape[1], dtype=np.float32)
@@ -238,10 +278,14 @@ def neighbours_block(
         for back in range(min(n // SEGMENT, storages - 2), -1, -1):
             where = (storage - back) % storages
             filled = SEGMENT if back else place
-            _products(state, where, filled, sparse, back > 0, columns, query, scattered, products)
-            _nearest(state, where * SEGMENT, filled, sparse, products, length, slots[row], scores)
+            begin = max(0, state.since[0] - (n // SEGMENT - back) * SEGMENT)
+            if begin < filled:
+                _products(state, where, filled, sparse, back > 0, columns, query, scattered, products)
+                _nearest(state, where * SEGMENT, begin, filled, sparse, products, length, slots[row], scores)
         _weigh(sparse, slots[row], scores, weights[row])
         _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
+        if len(outdated):
+            _vote_anew(state, slots[row], weights[row], outdated, storages, prior[row], votes, out[row])
         if sparse:
             for k in range(hi - lo):
                 scattered[columns[k]] = 0.0

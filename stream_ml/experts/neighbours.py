@@ -103,6 +103,8 @@ class Neighbours:
             np.zeros((storages if self.sparse else 0, 0), np.uint8),
             np.zeros((storages if self.sparse else 0, 0), f4),
             np.zeros((0 if self.sparse else storages, 0, k.SEGMENT), f4),
+            np.zeros(1, i8),
+            np.zeros(0, i8),
         )
 
     def _make_room(self, block: Batch, entries: int) -> None:
@@ -136,7 +138,10 @@ class Neighbours:
         assert self.state is not None
         if n_labels > len(self._votes):
             self._votes = np.zeros(capacity(n_labels, len(self._votes)))
+        self._know(n_labels)
         self._make_room(block, len(rows.indices))
+        first = max(int(self.state.since[0]), self._first_row())
+        outdated = np.flatnonzero(self.state.valid[:n_labels] > first)
         slots = np.empty((len(block), self.n_neighbours), dtype=np.int32)
         weights = np.empty((len(block), self.n_neighbours), dtype=np.float32)
         k.neighbours_block(
@@ -150,6 +155,7 @@ class Neighbours:
             self.sparse,
             n_labels,
             prior,
+            outdated,
             self._query,
             self._scattered,
             self._products,
@@ -159,6 +165,30 @@ class Neighbours:
             out,
         )
         return Nearest(slots, weights, self.state.sizes, self.state.labels)
+
+    def _first_row(self) -> int:
+        """Number of the first row in the window."""
+        assert self.state is not None
+        storages = len(self.state.norms) // k.SEGMENT
+        return max(0, int(self.state.learned[0]) // k.SEGMENT - (storages - 2)) * k.SEGMENT
+
+    def forget(self, labels: NDArray[np.int32], rows: int, *, everywhere: bool = False) -> None:
+        """After a drift of `labels`, only the last `rows` rows tell anything of them; if `everywhere`, of anything."""
+        if self.state is None or not len(labels):
+            return
+        self._know(int(labels.max()) + 1)
+        first = max(0, int(self.state.learned[0]) - rows)
+        if everywhere:
+            self.state.since[0] = max(int(self.state.since[0]), first)
+        else:
+            self.state.valid[labels] = np.maximum(self.state.valid[labels], first)
+
+    def _know(self, n_labels: int) -> None:
+        """Room for so many labels: all that rows say of a new one is up to date."""
+        assert self.state is not None
+        room = capacity(n_labels, len(self.state.valid))
+        if room > len(self.state.valid):
+            self.state = self.state._replace(valid=grown(self.state.valid, (room,)))
 
     @property
     def nbytes(self) -> int:
@@ -175,6 +205,7 @@ class Neighbours:
             "frequency": state.frequency[:n],
             "column_ptr": state.column_ptr[:, : n + 1],
             "tiles": state.tiles[:, :n],
+            "valid": np.trim_zeros(state.valid, "b"),
         }
         if self.sparse:
             held = int(state.open_indptr[int(state.learned[0]) % k.SEGMENT])
@@ -226,8 +257,11 @@ class Neighbours:
                 "post_rows": Spec(u1, lists, 0, k.SEGMENT - 1),
                 "post_values": Spec(f4, lists),
                 "tiles": Spec(f4, (0 if self.sparse else storages, 0 if self.sparse else n_columns, k.SEGMENT)),
+                "since": Spec(i8, (1,), 0, LARGEST),
+                "valid": Spec(i8, (part.length("valid"),), 0, LARGEST),
             },
         )
+        part.check(len(state.valid) <= n_labels, "valid", "more than there are labels")
         if self.sparse:
             place = int(state.learned[0]) % k.SEGMENT
             part.pointers("open_indptr", state.open_indptr[: place + 1], held)

@@ -37,9 +37,22 @@ SLEEPERS = ("linear_adaptive", "linear_unit_adaptive", "linear", "linear_unit", 
 LINEAR_RATES = (0.5, 0.3, 6.0, 10.0)
 ADAPTIVE = (True, True, False, False)
 COLUMN_ARRAYS = {"column_count", "column_mean", "column_squares", "refresh_at", "centre", "scale"}
+BAYES_EVIDENCE = (
+    "column_count",
+    "column_squares",
+    "refresh_at",
+    "counts",
+    "squares",
+    "label_count",
+    "label_mass",
+    "totals",
+)
 FIXED_ARRAYS = {"weight", "totals"}
 FIRST_SQUARES_ADAPTIVE = 1e-2
 FIRST_SQUARES = 1.0
+BAYES_ROWS = 20.0
+"""After a drift of all labels, what naive Bayes learned before weighs as much as so many rows."""
+RESTARTED = (ROOT_EXPERTS.index("linear_unit_adaptive"), ROOT_EXPERTS.index("linear"))
 PRIOR = ROOT_EXPERTS.index("prior")
 
 
@@ -144,15 +157,27 @@ class ExpertPool:
             return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none), whole
         return self.neighbours.process(whole, rows, n, logits[:, PRIOR], logits[:, 7]), whole
 
-    def forget(self, labels: NDArray[np.int32], keep: float) -> None:
-        """After a drift of `labels`: keep the share `keep` of the evidence that slows their learning down.
+    def forget(self, labels: NDArray[np.int32], keep: float, rows: int, *, everywhere: bool = False) -> None:
+        """After a drift of `labels`, `rows` learned rows ago: what is known of them gives way to what comes.
 
-        Weights stay (the old concept is the best start for the new one); steps become long again, and counts light.
+        Of the linear experts, one of each kind of rows starts anew, since a large drift makes old weights worth less
+        than none; the others keep them (what a small drift left of the old concept is the best start), and the share
+        `keep` of the evidence that makes their steps short. Rows before the drift tell the neighbours nothing any more.
+        If all labels drift (`everywhere`), the evidence of naive Bayes becomes light, too; it cannot for some of them,
+        since its negatives are the total less the positives.
         """
-        for state in self.linear:
-            state.label_squares[labels] = np.maximum(state.label_squares[labels] * keep, FIRST_SQUARES_ADAPTIVE)
-            if len(state.squares):
-                state.squares[:, labels] = np.maximum(state.squares[:, labels] * keep, FIRST_SQUARES_ADAPTIVE)
+        for slot, (state, adaptive) in enumerate(zip(self.linear, ADAPTIVE, strict=True)):
+            share, first = keep, FIRST_SQUARES_ADAPTIVE if adaptive else FIRST_SQUARES
+            if slot in RESTARTED:
+                state.weights[:, labels] = state.bias[labels] = share = 0.0
+            state.label_squares[labels] = np.maximum(state.label_squares[labels] * share, first)
+            if adaptive:
+                state.squares[:, labels] = np.maximum(state.squares[:, labels] * share, first)
+        self.neighbours.forget(labels, rows, everywhere=everywhere)
+        if everywhere:
+            light = min(1.0, BAYES_ROWS / max(1.0, float(self.bayes.totals[0])))
+            for name in BAYES_EVIDENCE:
+                getattr(self.bayes, name)[:] *= light
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by expert."""

@@ -287,9 +287,9 @@ class IHomerClassifier:
             if found.where in self._partition.learners:
                 self._partition.start_background(found.where, self.n_learned)
                 if found.drift:
-                    self._hurry(self._partition.learners[found.where].labels)
+                    self._hurry(found, self._partition.learners[found.where].labels)
             elif found.drift and found.where == LOSS:
-                self._hurry(np.arange(self.n_labels, dtype=np.int32), everywhere=True)
+                self._hurry(found, np.arange(self.n_labels, dtype=np.int32), everywhere=True)
             if found.drift:
                 self._note("wake", self._sleep.wake_all(self.n_learned))
             if found.drift and found.where in {LOSS, DEPENDENCE}:
@@ -322,10 +322,11 @@ class IHomerClassifier:
         """Events of experts."""
         self._events += [Event(kind, self.n_learned, "global", ROOT_EXPERTS[expert]) for expert in experts]
 
-    def _hurry(self, labels: NDArray[np.int32], *, everywhere: bool = False) -> None:
-        """Make the steps of these labels' experts and of their stacking long again; weights stay."""
-        self._pool.forget(labels, self.settings.drift.keep)
-        self._stacking.forget(labels, self.settings.drift.keep, everywhere=everywhere)
+    def _hurry(self, found: Found, labels: NDArray[np.int32], *, everywhere: bool = False) -> None:
+        """Make what is known of labels that drift give way quickly to what comes, from where their loss rose."""
+        keep, rows = self.settings.drift.keep, self.n_learned - found.instance + int(found.width)
+        self._pool.forget(labels, keep, rows, everywhere=everywhere)
+        self._stacking.forget(labels, keep, everywhere=everywhere)
 
     def _report(self, found: Found) -> None:
         """Note a warning or a drift as an event."""

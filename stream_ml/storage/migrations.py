@@ -15,7 +15,7 @@ Content = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
 def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content:
-    """1 to 2: all labels of all rows were known, and those that instances wait for came at once."""
+    """1 to 2: all labels of all rows were known, those that instances wait for came at once, and nothing was outdated."""
     new = dict(arrays)
     for name, array in arrays.items():
         stem, _, last = name.rpartition(".")
@@ -23,6 +23,8 @@ def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
             weights = np.zeros_like(arrays[f"{stem}.counts"])
             weights[: int(arrays[f"{stem.rpartition('.')[0]}.n_labels"][0])] = array[0]
             new[f"{stem}.weights"] = weights
+        elif name.endswith("pool.neighbours.learned"):
+            new[f"{stem}.since"], new[f"{stem}.valid"] = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
         elif name.endswith("deciders.own_total"):
             new[f"{stem}.missed"] = np.zeros_like(array)
         elif name in ("overall.sums", "recent.sums"):

@@ -108,6 +108,36 @@ def test_columns_may_come_late(sparse):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("everywhere", [True, False])
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("rows_back", [0, 30, 200, 1000])
+def test_what_drifted_is_forgotten(sparse, everywhere, rows_back):
+    """Covers `_vote_anew` and `_odds`: of all labels, or of the first two of three."""
+    stream = random_stream(8, 800, 8, 3, sparse)
+    rows, labels, mode, prior = stream
+    expert = Neighbours(sparse=sparse, window=256, neighbours=4)
+    parts = []
+    for a in range(0, 800, 100):
+        expert.grow(8)
+        if a == 400:
+            learned = int((mode[:400] & 2 != 0).sum())
+            first = max(0, learned - rows_back)
+            expert.forget(np.array([0, 1], dtype=np.int32), rows_back, everywhere=everywhere)
+            state = {name: array.copy() for name, array in expert.state_dict().items()}
+            expert = Neighbours(sparse=sparse, window=256, neighbours=4)
+            expert.load_state_dict(state, 8, 3)
+        batch, design = arrays(rows[a : a + 100], labels[a : a + 100], mode[a : a + 100], 3)
+        out = np.zeros((100, 3), dtype=np.float32)
+        near = expert.process(batch, design, 3, prior[a : a + 100], out)
+        parts.append((near.slots, out))
+    what = {"since": {400: first}} if everywhere else {"valid": {400: [first, first, 0]}}
+    expected = twin.neighbours_block(rows, labels, mode, sparse, prior.tolist(), 4, 4, **what)
+    slots, got = (np.concatenate(column) for column in zip(*parts, strict=True))
+    for row, (near, _, log_odds) in enumerate(expected):
+        assert slots[row].tolist() == near + [-1] * (4 - len(near)), row
+        np.testing.assert_allclose(got[row], log_odds, rtol=2e-3, atol=2e-3)
+
+
 def test_wide_dense_rows_bound_the_window():
     expert = Neighbours(sparse=False, window=4096, memory_limit_mb=1.0)
     expert.grow(1000)

@@ -25,20 +25,25 @@ def _weigh(sparse, scores):
     return [(math.sqrt(max(0.0, -s)) / nearest + 1e-3) ** -3 for s in scores]
 
 
-def _vote(weights, label_sets, prior):
-    """Log-odds of each label; the prior counts as much as the nearest neighbour."""
-    total = sum(weights)
-    if total <= 0 or weights[0] <= 0:
-        return list(prior)
-    pseudo, result = weights[0], []
-    for label, odds in enumerate(prior):
-        votes = sum(w for w, y in zip(weights, label_sets, strict=True) if label in y)
-        if votes > 0:
-            p = (votes + pseudo / (1 + math.exp(-odds))) / (total + pseudo)
-            p = min(1 - LOWEST, max(LOWEST, p))
-            result.append(math.log(p / (1 - p)))
+def _odds(odds, votes, total, pseudo):
+    """Log-odds of one label; the prior counts as much as the nearest neighbour."""
+    if votes > 0:
+        p = (votes + pseudo / (1 + math.exp(-odds))) / (total + pseudo)
+        p = min(1 - LOWEST, max(LOWEST, p))
+        return math.log(p / (1 - p))
+    return max(math.log(LOWEST / (1 - LOWEST)), odds + math.log(pseudo / (total + pseudo)))
+
+
+def _vote(weights, numbers, label_sets, prior, valid):
+    """Log-odds of each label by the rows that are not outdated for it. Twin of `_vote_anew`, too."""
+    result = []
+    for odds, first, label in zip(prior, valid, range(len(prior)), strict=True):
+        good = [(w, y) for w, number, y in zip(weights, numbers, label_sets, strict=True) if number >= first]
+        total = sum(w for w, _ in good)
+        if not good or total <= 0 or weights[0] <= 0:
+            result.append(odds)
         else:
-            result.append(max(math.log(LOWEST / (1 - LOWEST)), odds + math.log(pseudo / (total + pseudo))))
+            result.append(_odds(odds, sum(w for w, y in good if label in y), total, weights[0]))
     return result
 
 
@@ -66,14 +71,20 @@ class _Window:
         return place // SEGMENT % self.storages * SEGMENT + place % SEGMENT
 
 
-def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k):
-    """Per row (slots, votes, log-odds); `rows` are dicts column -> value, `prior` rows of log-odds."""
+def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k, since=None, valid=None):
+    """Per row (slots, votes, log-odds); `rows` are dicts column -> value, `prior` rows of log-odds.
+
+    `since` and `valid` give, by the row in whose turn they begin to hold, the first row that is looked at, and the first
+    whose word counts on each label.
+    """
     window, result = _Window(sparse, storages), []
-    for row, label_set, mode, odds in zip(rows, label_sets, modes, prior, strict=True):
+    begin, firsts = 0, [0] * len(prior[0]) if prior else []
+    for at, (row, label_set, mode, odds) in enumerate(zip(rows, label_sets, modes, prior, strict=True)):
+        begin, firsts = (since or {}).get(at, begin), (valid or {}).get(at, firsts)
         idf = {column: window.idf(column) for column in row}
         length = math.sqrt(sum((value * idf[column]) ** 2 for column, value in row.items()))
         query = {column: value * idf[column] ** 2 for column, value in row.items()}
-        first, scores = window.first(), []
+        first, scores = max(window.first(), begin), []
         for other, norm, _ in window.rows[first:]:
             product = _products(query, other)
             if not sparse:
@@ -83,7 +94,8 @@ def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k):
                 scores.append(score if score > 0 else None)
         near = _nearest(scores, k)
         votes = _weigh(sparse, [scores[i] for i in near])
-        log_odds = _vote(votes, [window.rows[first + i][2] for i in near], odds)
+        numbers = [first + i for i in near]
+        log_odds = _vote(votes, numbers, [window.rows[number][2] for number in numbers], odds, firsts)
         result.append(([window.slot(first + i) for i in near], votes, log_odds))
         if mode & 2:
             window._remember(row, length, label_set)

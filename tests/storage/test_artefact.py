@@ -85,6 +85,7 @@ def version_1(tmp_path, monkeypatch):
 
     def write(arrays, facts):
         new = ("prior.weights", "recency.weights", "deciders.missed", "waiting.t_indptr", "waiting.t_indices")
+        new += ("neighbours.since", "neighbours.valid")
         old = {
             n: v[:6] if n in ("overall.sums", "recent.sums") else v for n, v in arrays.items() if not n.endswith(new)
         }
