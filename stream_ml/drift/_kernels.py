@@ -18,6 +18,7 @@ from stream_ml.jit import kernel
 __all__ = [
     "AdwinBank",
     "adwin_mean",
+    "adwin_newest",
     "adwin_reset",
     "adwin_run",
     "adwin_update",
@@ -181,6 +182,32 @@ def _find_cut(bank, slot, delta, min_window_length):
             if abs(difference) > bound:
                 return 1 if difference > 0.0 else -1
     return 0
+
+
+@kernel
+def adwin_newest(bank, slot, min_window_length):
+    """Number of the newest values that differ most surely from those before them, and their mean.
+
+    After a detection the window may begin well before the change: cuts are made where they are just significant. Where
+    no cut is (three standard errors), it is all new.
+    """
+    reals, sizes = bank.reals[slot], bank.sizes[slot]
+    width, total = reals[WIDTH], reals[TOTAL]
+    best, newest, mean = 3.0 * math.sqrt(reals[VARIANCE] / width), width, total / width
+    n0, n1, u0, u1 = 0.0, width, 0.0, total
+    for row in range(_oldest_row(sizes), -1, -1):
+        n = 2.0**row
+        for k in range(sizes[row]):
+            n0 += n
+            n1 -= n
+            u0 += bank.totals[slot, row, k]
+            u1 -= bank.totals[slot, row, k]
+            if n0 < min_window_length or n1 < min_window_length:
+                continue
+            surely = (u1 / n1 - u0 / n0) / math.sqrt(1.0 / n0 + 1.0 / n1)
+            if surely > best:
+                best, newest, mean = surely, n1, u1 / n1
+    return newest, mean
 
 
 @kernel

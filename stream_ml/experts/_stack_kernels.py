@@ -20,6 +20,8 @@ ACTIVE = 0.01
 EAGER = 1000
 """Learned rows up to which the shared weights move at every row; every `PACE` rows later."""
 PACE = 4
+KEPT_ROWS = 200
+"""Learned rows, a multiple of PACE, after which the shared weights are kept: what a drift spoils can be restored."""
 
 
 class StackState(NamedTuple):
@@ -31,6 +33,14 @@ class StackState(NamedTuple):
     own: NDArray[np.float64]  # (E + 1, L)
     own_squares: NDArray[np.float64]  # (E + 1, L)
     learned: NDArray[np.int64]  # (1,) rows
+    aside: NDArray[np.int64]  # (L,) learned rows until which the label shares the weights `apart` instead
+    apart: NDArray[np.float64]  # (E + 1,)
+    apart_information: NDArray[np.float64]  # (E + 1, E + 1)
+    apart_gradient: NDArray[np.float64]  # (E + 1,)
+    kept: NDArray[
+        np.float64
+    ]  # (2, E + 1) what the shared weights were at the last two multiples of KEPT_ROWS, newest first
+    kept_information: NDArray[np.float64]  # (2, E + 1, E + 1)
 
 
 @kernel
@@ -56,17 +66,39 @@ def solve(matrix, right, factor, out):
 
 
 @kernel
-def _learn_stack(state, inputs, errors, n_labels, own_rate, decay, ridge, factor, step):
+def _fade(information, ridge, decay):
+    """Let curvature fade towards `ridge`."""
+    for i in range(len(information)):
+        for j in range(i + 1):
+            information[i, j] *= decay
+        information[i, i] += ridge * (1.0 - decay)
+
+
+@kernel
+def _step(weights, information, gradient, factor, step):
+    """Newton's step on weights; the gradient starts anew."""
+    solve(information, gradient, factor, step)
+    for i in range(len(weights)):
+        weights[i] -= step[i]
+        gradient[i] = 0.0
+
+
+@kernel
+def _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step):
     """One row: `inputs` (E + 1, L), the last ones 1; `errors` (L,) of the probabilities, less than 1 in size."""
     size = len(inputs)
-    for i in range(size):
-        for j in range(i + 1):
-            state.information[i, j] *= decay
-        state.information[i, i] += ridge * (1.0 - decay)
+    _fade(state.information, ridge, decay)
+    if len(aside):
+        _fade(state.apart_information, ridge, decay)
     for i in range(size):
         total = 0.0
         for label in range(n_labels):
             total += errors[label] * inputs[i, label]
+        for k in range(len(aside)):
+            if state.aside[aside[k]] > state.learned[0]:
+                gradient = errors[aside[k]] * inputs[i, aside[k]]
+                total -= gradient
+                state.apart_gradient[i] += gradient
         state.gradient[i] += total
     for label in range(n_labels):
         error = abs(errors[label])
@@ -79,29 +111,33 @@ def _learn_stack(state, inputs, errors, n_labels, own_rate, decay, ridge, factor
             state.own[i, label] -= own_rate * gradient / math.sqrt(squares)
         curvature = error * (1.0 - error)  # p (1 - p), whether the error is p or p - 1
         if curvature >= ACTIVE:
+            information = state.apart_information if state.aside[label] > state.learned[0] else state.information
             for i in range(size):
                 scaled = curvature * inputs[i, label]
                 for j in range(i + 1):
-                    state.information[i, j] += scaled * inputs[j, label]
+                    information[i, j] += scaled * inputs[j, label]
     state.learned[0] += 1
     if state.learned[0] <= EAGER or state.learned[0] % PACE == 0:
-        solve(state.information, state.gradient, factor, step)
-        for i in range(size):
-            state.shared[i] -= step[i]
-            state.gradient[i] = 0.0
+        _step(state.shared, state.information, state.gradient, factor, step)
+        if len(aside):
+            _step(state.apart, state.apart_information, state.apart_gradient, factor, step)
+    if state.learned[0] % KEPT_ROWS == 0:
+        state.kept[1], state.kept_information[1] = state.kept[0], state.kept_information[0]
+        state.kept[0], state.kept_information[0] = state.shared, state.information
 
 
 @kernel
 def stack_block(
-    state, logits, y_indptr, y_indices, mode, unknown, n_labels, own_rate, decay, ridge, inputs, errors, out
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, out
 ):
     """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
 
     The shared part learns from all labels by Newton's method on the fading log-loss, so that a rare label starts from
     what serves the others; the own part learns what is particular, by AdaGrad. Log-odds that are no number, or beyond
     all bounds, are set to 0 in `logits`: their expert abstains. Labels that are `unknown` (rows, L; no rows: all are
-    known) have no error, and so teach nothing. Writes probabilities into `out` (rows, L); `inputs`
-    (E + 1, L) and `errors` (L,) are scratch.
+    known) have no error, and so teach nothing. For some time those in the list `aside` share weights of their own kind
+    (`apart`), learned in the same way. Writes probabilities into `out` (rows, L); `inputs` (E + 1, L) and `errors`
+    (L,) are scratch.
     """
     n_experts = logits.shape[1]
     factor, step = np.empty_like(state.information), np.empty_like(state.gradient)
@@ -119,6 +155,9 @@ def stack_block(
             weight = state.shared[e]
             for label in range(n_labels):
                 errors[label] += (weight + state.own[e, label]) * inputs[e, label]
+            for k in range(len(aside)):
+                if state.learned[0] < state.aside[aside[k]]:
+                    errors[aside[k]] += (state.apart[e] - weight) * inputs[e, aside[k]]
         for label in range(n_labels):
             z = min(10.0, max(-10.0, errors[label]))
             p = 1.0 / (1.0 + math.exp(-z))
@@ -131,4 +170,4 @@ def stack_block(
                 for label in range(n_labels):
                     if unknown[row, label]:
                         errors[label] = 0.0
-            _learn_stack(state, inputs, errors, n_labels, own_rate, decay, ridge, factor, step)
+            _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step)

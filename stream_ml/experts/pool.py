@@ -157,22 +157,31 @@ class ExpertPool:
             return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none), whole
         return self.neighbours.process(whole, rows, n, logits[:, PRIOR], logits[:, 7]), whole
 
-    def forget(self, labels: NDArray[np.int32], keep: float, rows: int, *, everywhere: bool = False) -> None:
-        """After a drift of `labels`, `rows` learned rows ago: what is known of them gives way to what comes.
+    def hurry(self, labels: NDArray[np.int32], keep: float) -> None:
+        """After a drift of `labels`: keep the share `keep` of the evidence that makes the linear experts' steps short.
 
-        Of the linear experts, one of each kind of rows starts anew, since a large drift makes old weights worth less
-        than none; the others keep them (what a small drift left of the old concept is the best start), and the share
-        `keep` of the evidence that makes their steps short. Rows before the drift tell the neighbours nothing any more.
-        If all labels drift (`everywhere`), the evidence of naive Bayes becomes light, too; it cannot for some of them,
-        since its negatives are the total less the positives.
+        Weights stay: of a small drift, the old concept is the best start for the new one.
         """
-        for slot, (state, adaptive) in enumerate(zip(self.linear, ADAPTIVE, strict=True)):
-            share, first = keep, FIRST_SQUARES_ADAPTIVE if adaptive else FIRST_SQUARES
-            if slot in RESTARTED:
-                state.weights[:, labels] = state.bias[labels] = share = 0.0
-            state.label_squares[labels] = np.maximum(state.label_squares[labels] * share, first)
+        for state, adaptive in zip(self.linear, ADAPTIVE, strict=True):
+            first = FIRST_SQUARES_ADAPTIVE if adaptive else FIRST_SQUARES
+            state.label_squares[labels] = np.maximum(state.label_squares[labels] * keep, first)
             if adaptive:
-                state.squares[:, labels] = np.maximum(state.squares[:, labels] * share, first)
+                state.squares[:, labels] = np.maximum(state.squares[:, labels] * keep, first)
+
+    def forget(self, labels: NDArray[np.int32], rows: int, *, everywhere: bool = False) -> None:
+        """After a large drift of `labels`, `rows` learned rows ago, which makes old knowledge worth less than none.
+
+        Of the linear experts, one of each kind of rows starts anew. Rows before the drift tell the neighbours nothing
+        any more. If all labels drift (`everywhere`), the evidence of naive Bayes becomes light, too; it cannot for some
+        of them, since its negatives are the total less the positives.
+        """
+        for slot in RESTARTED:
+            state = self.linear[slot]
+            first = FIRST_SQUARES_ADAPTIVE if ADAPTIVE[slot] else FIRST_SQUARES
+            state.weights[:, labels] = state.bias[labels] = 0.0
+            state.label_squares[labels] = first
+            if ADAPTIVE[slot]:
+                state.squares[:, labels] = first
         self.neighbours.forget(labels, rows, everywhere=everywhere)
         if everywhere:
             light = min(1.0, BAYES_ROWS / max(1.0, float(self.bayes.totals[0])))

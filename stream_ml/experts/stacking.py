@@ -15,6 +15,7 @@ from stream_ml.streams.batch import ALL_KNOWN
 __all__ = ["Stacking"]
 
 FIRST_SQUARES = 1.0
+ASIDE_ROWS = 1000
 
 
 class Stacking:
@@ -53,6 +54,12 @@ class Stacking:
             np.zeros((n, 0)),
             np.zeros((n, 0)),
             np.zeros(1, dtype=np.int64),
+            np.zeros(0, dtype=np.int64),
+            np.zeros(n),
+            np.eye(n) * ridge,
+            np.zeros(n),
+            np.tile([*first_weights, 0.0], (2, 1)),
+            np.tile(np.eye(n) * ridge, (2, 1, 1)),
         )
         self._inputs, self._errors = np.zeros((n, 0)), np.zeros(0)
 
@@ -63,7 +70,9 @@ class Stacking:
         if room > len(self._errors):
             shape = (len(self.state.shared), room)
             self.state = self.state._replace(
-                own=grown(self.state.own, shape), own_squares=grown(self.state.own_squares, shape, FIRST_SQUARES)
+                own=grown(self.state.own, shape),
+                own_squares=grown(self.state.own_squares, shape, FIRST_SQUARES),
+                aside=grown(self.state.aside, (room,)),
             )
             self._inputs, self._errors = np.zeros(shape), np.zeros(room)
 
@@ -88,6 +97,7 @@ class Stacking:
             mode,
             unknown,
             self.n_labels,
+            np.flatnonzero(self.state.aside > self.state.learned[0]),
             self.own_rate,
             self.decay,
             self.ridge,
@@ -99,7 +109,8 @@ class Stacking:
 
     def weights(self) -> NDArray[np.float64]:
         """Weight of each expert for each label, and the intercept last: (experts + 1, labels)."""
-        return self.state.shared[:, None] + self.state.own[:, : self.n_labels]
+        s, n = self.state, self.n_labels
+        return np.where(s.aside[:n] > s.learned[0], s.apart[:, None], s.shared[:, None]) + s.own[:, :n]
 
     def gains(self) -> NDArray[np.float64]:
         """What the log-loss of an instance would be worse without each expert, (experts,) in nats, to second order.
@@ -112,17 +123,33 @@ class Stacking:
         memory = seen if self.decay == 1 else (1.0 - self.decay**seen) / (1.0 - self.decay)
         return (0.5 * self.state.shared**2 / variance / max(1.0, memory))[:-1]
 
-    def forget(self, labels: NDArray[np.int32], keep: float, *, everywhere: bool = False) -> None:
-        """After a drift of `labels`: long steps again for their own weights, and, if `everywhere`, for the shared."""
+    def forget(self, labels: NDArray[np.int32], keep: float) -> None:
+        """After a drift of `labels`: long steps again for their own weights."""
         self.state.own_squares[:, labels] = np.maximum(self.state.own_squares[:, labels] * keep, FIRST_SQUARES)
-        if everywhere:
-            self.state.information[:] = self.state.information * keep + np.eye(len(self.state.shared)) * (
-                self.ridge * (1.0 - keep)
-            )
+
+    def forget_shared(self, keep: float) -> None:
+        """After a drift of all labels: the weights that labels share follow what comes."""
+        for information in (self.state.information, self.state.apart_information):
+            information[:] = information * keep + np.eye(len(information)) * (self.ridge * (1.0 - keep))
+
+    def set_aside(self, labels: NDArray[np.int32], keep: float, rows: int) -> None:
+        """After a drift of these labels alone, `rows` learned rows ago: for a while they share other weights.
+
+        These start as those of all and follow what comes for `ASIDE_ROWS` learned rows. The others' are again what they
+        were before the drift, as far back as is kept: until it was found, what drifted taught them, too.
+        """
+        s, learned = self.state, int(self.state.learned[0])
+        if not (s.aside > learned).any():
+            s.apart[:], s.apart_information[:], s.apart_gradient[:] = s.shared, s.information, 0.0
+            at = 0 if learned % k.KEPT_ROWS >= rows else 1
+            s.shared[:], s.information[:], s.gradient[:] = s.kept[at], s.kept_information[at], 0.0
+        s.apart_information[:] = s.apart_information * keep + np.eye(len(s.shared)) * (self.ridge * (1.0 - keep))
+        s.aside[labels] = learned + ASIDE_ROWS
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
         own = {name: getattr(self.state, name)[:, : self.n_labels] for name in ("own", "own_squares")}
+        own["aside"] = self.state.aside[: self.n_labels]
         return {**tuple_arrays(self.state), **own, "n_labels": np.array([self.n_labels], dtype=np.int64)}
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
@@ -131,10 +158,14 @@ class Stacking:
         n_labels = part.whole("n_labels", 0)
         specs = {"shared": Spec(f8, (n,)), "information": Spec(f8, (n, n)), "gradient": Spec(f8, (n,))}
         specs |= {"own": Spec(f8, (n, n_labels)), "own_squares": Spec(f8, (n, n_labels), 0)}
-        self.state = part.load(k.StackState, specs | {"learned": Spec(np.int64, (1,), 0, LARGEST)})
+        specs |= {"learned": Spec(np.int64, (1,), 0, LARGEST), "aside": Spec(np.int64, (n_labels,), 0, LARGEST)}
+        specs |= {f"apart{name}": specs[name.strip("_") or "shared"] for name in ("", "_information", "_gradient")}
+        specs |= {"kept": Spec(f8, (2, n)), "kept_information": Spec(f8, (2, n, n))}
+        self.state = part.load(k.StackState, specs)
         self.n_labels = n_labels
-        try:
-            np.linalg.cholesky(self.state.information)  # reads the lower triangle, as the kernels do
-        except np.linalg.LinAlgError:
-            part.fail("information", "no curvature: not positive definite")
+        for name in ("information", "apart_information", "kept_information"):
+            try:
+                np.linalg.cholesky(getattr(self.state, name))  # reads the lower triangle, as the kernels do
+            except np.linalg.LinAlgError:
+                part.fail(name, "no curvature: not positive definite")
         self._inputs, self._errors = np.zeros(self.state.own.shape), np.zeros(self.state.own.shape[1])

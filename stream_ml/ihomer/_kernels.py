@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_ml.drift._kernels import adwin_mean, adwin_update, adwin_width
+from stream_ml.drift._kernels import adwin_mean, adwin_newest, adwin_update
 from stream_ml.jit import kernel
 
 __all__ = ["cluster_losses", "route_labels", "scatter_logits", "watch_losses"]
@@ -100,8 +100,8 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
     """Feed each column of `losses` (rows, columns; negative = skip) to its detector in both banks.
 
     A detection of a rise is written to `found` (n, 3) as (row, column, 1 for a warning or 2 for a drift) and to
-    `statistics` (n, 2) as (mean, width) of the window that is left; returns how many there are. Falls only shorten the
-    detectors' windows.
+    `statistics` (n, 3) as (mean, number) of the newest losses, which differ from those before, and by how much that is
+    above the mean of the whole window before; returns how many there are. Falls only shorten the detectors' windows.
     """
     n = 0
     for row in range(losses.shape[0]):
@@ -113,11 +113,12 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
             for kind in range(1, 3):
                 bank = warning_bank if kind == 1 else drift_bank
                 delta = warning_delta if kind == 1 else drift_delta
+                before = adwin_mean(bank, slot)
                 if adwin_update(bank, slot, loss, delta, clock, 5, 5, 10) > 0:
                     found[n, 0] = row
                     found[n, 1] = column
                     found[n, 2] = kind
-                    statistics[n, 0] = adwin_mean(bank, slot)
-                    statistics[n, 1] = adwin_width(bank, slot)
+                    statistics[n, 1], statistics[n, 0] = adwin_newest(bank, slot, 5)
+                    statistics[n, 2] = statistics[n, 0] - before
                     n += 1
     return n

@@ -32,6 +32,10 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
+LARGE_RISE = 0.1
+"""Rise of a loss after which what was known before is better forgotten."""
+SETTLED = 1000
+"""Instances after which there is something to forget: until then steps are long anyway."""
 EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
@@ -282,17 +286,22 @@ class IHomerClassifier:
     def _restructure(self) -> None:
         """Act on the drifts found since the last time, then on what the clustering asks for."""
         reopened: Found | None = None
-        for found in self._watch.take():
+        learners = self._partition.learners
+        for found in self._watch.take({cluster: len(x.labels) for cluster, x in learners.items()}):
             self._report(found)
-            if found.where in self._partition.learners:
+            if found.where in learners:
                 self._partition.start_background(found.where, self.n_learned)
                 if found.drift:
-                    self._hurry(found, self._partition.learners[found.where].labels)
+                    labels = learners[found.where].labels
+                    self._hurry(found, labels)
+                    if self._watch.is_local(found):
+                        rows = self.n_learned - found.instance + int(found.width)
+                        self._stacking.set_aside(labels, self.settings.drift.keep, rows)
             elif found.drift and found.where == LOSS:
                 self._hurry(found, np.arange(self.n_labels, dtype=np.int32), everywhere=True)
-            if found.drift:
-                self._note("wake", self._sleep.wake_all(self.n_learned))
+                self._stacking.forget_shared(self.settings.drift.keep)
             if found.drift and found.where in {LOSS, DEPENDENCE}:
+                self._note("wake", self._sleep.wake_all(self.n_learned))
                 reopened = found
         self._review_experts()
         if reopened is not None:
@@ -323,17 +332,22 @@ class IHomerClassifier:
         self._events += [Event(kind, self.n_learned, "global", ROOT_EXPERTS[expert]) for expert in experts]
 
     def _hurry(self, found: Found, labels: NDArray[np.int32], *, everywhere: bool = False) -> None:
-        """Make what is known of labels that drift give way quickly to what comes, from where their loss rose."""
-        keep, rows = self.settings.drift.keep, self.n_learned - found.instance + int(found.width)
-        self._pool.forget(labels, keep, rows, everywhere=everywhere)
-        self._stacking.forget(labels, keep, everywhere=everywhere)
+        """Make what is known of labels that drift give way to what comes: by longer steps, or by letting go of it."""
+        keep = self.settings.drift.keep
+        self._pool.hurry(labels, keep)
+        self._stacking.forget(labels, keep)
+        if found.rise > LARGE_RISE and self.n_learned > SETTLED:
+            if found.where in self._partition.learners:
+                self._events.append(self._partition.restart(found.where, self.n_learned))
+            rows = self.n_learned - found.instance + int(found.width)
+            self._pool.forget(labels, rows, everywhere=everywhere)
 
     def _report(self, found: Found) -> None:
         """Note a warning or a drift as an event."""
         scope, where = "cluster", str(found.where)
         if found.where in {LOSS, DEPENDENCE}:
             scope, where = "global", "loss" if found.where == LOSS else "dependence"
-        reason = {"window_mean": found.mean, "window_width": found.width}
+        reason = {"window_mean": found.mean, "window_width": found.width, "rise": found.rise}
         self._events.append(Event("drift" if found.drift else "warning", found.instance, scope, where, reason))
 
     # -- looking in -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,27 @@ LOSS = -1
 """`Found.where` of the loss over all labels."""
 DEPENDENCE = -2
 """`Found.where` of the share of co-occurring label pairs that the partition cuts."""
+EXPLAINED_ROWS = 1000
+"""So many instances before a drift of the whole at most, drifts of clusters explain it."""
+LOCAL_SHARE = 2 / 3
+"""Unless they hold more than this share of all labels: then the whole has drifted."""
+ECHO = 0.6
+"""Until a drift is acted on, it spoils the shared weights: a rise below this share of another's is its echo."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A rise of a loss: after which learned instance, where (a cluster's id, LOSS or DEPENDENCE), and how strong."""
+    """A rise of a loss: after which learned instance, where (a cluster's id, LOSS or DEPENDENCE), and how strong.
+
+    `mean` and `width` are those of the window that is left, `rise` how far its mean is above the window's before.
+    """
 
     instance: int
     where: int
     drift: bool
     mean: float
     width: float
+    rise: float
 
 
 class LossWatch:
@@ -47,6 +57,12 @@ class LossWatch:
         self.warning_bank: AdwinBank = new_bank(2)
         self.detector_of = {LOSS: 0, DEPENDENCE: 1}
         self.pending: list[Found] = []
+        self.drifted: dict[int, int] = {}
+        """By cluster: the instance of its last drift, while it may explain one of the whole."""
+        self.held: Found | None = None
+        """The last drift of the whole that clusters explain."""
+        self.whole = -EXPLAINED_ROWS
+        """The instance of the last drift of the whole that they do not."""
 
     def follow(self, clusters: Sequence[int], *, changed: bool) -> None:
         """Give every new cluster fresh detectors and free those of clusters that are gone.
@@ -80,7 +96,7 @@ class LossWatch:
         detectors = np.array([self.detector_of[c] for c in columns], dtype=np.int64)
         s = self.settings
         found = np.empty((2 * len(columns) * (len(losses) // s.clock + 2), 3), dtype=np.int64)
-        statistics = np.empty((len(found), 2))
+        statistics = np.empty((len(found), 3))
         n = watch_losses(
             self.drift_bank,
             self.warning_bank,
@@ -93,21 +109,57 @@ class LossWatch:
             statistics,
         )
         numbers = n_learned + np.cumsum(first_learned(mode))
-        for (row, column, kind), (mean, width) in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
-            self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, mean, width))
+        for (row, column, kind), seen in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
+            self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, *seen))
 
-    def take(self) -> list[Found]:
-        """What was found since the last call, in order."""
+    def take(self, sizes: Mapping[int, int]) -> list[Found]:
+        """What was found since the last call, in order; `sizes` tells the number of labels of each cluster.
+
+        One cluster that drifts raises the loss of the whole. So the whole drifts when no cluster has done so lately, or
+        when those that have hold most of the labels, then or later; else what was found of it is a warning. So is a
+        cluster's much smaller rise after another's, unless the whole drifts.
+        """
         found, self.pending = self.pending, []
-        return found
+        self.drifted |= {f.where: f.instance for f in found if f.drift and f.where in sizes}
+        whole = self.held is not None or any(f.drift and f.where == LOSS for f in found)
+        taken, largest = [], 0.0
+        for f in found:
+            if f.drift and f.where in sizes and not whole:
+                largest = max(largest, f.rise)
+                f = replace(f, drift=f.rise >= ECHO * largest)
+            if f.drift and f.where == LOSS and 0 < self._share(f.instance, sizes) <= LOCAL_SHARE:
+                self.held, f = f, replace(f, drift=False)
+            elif f.drift and f.where == LOSS:
+                self.held = None
+            taken.append(f)
+        held = self.held
+        if held is not None and found:
+            last = found[-1].instance
+            if last - held.instance > EXPLAINED_ROWS:
+                self.held = None
+            elif self._share(last, sizes) > LOCAL_SHARE:
+                self.held = None
+                taken.append(replace(held, instance=last))
+        self.whole = max([self.whole, *(f.instance for f in taken if f.drift and f.where == LOSS)])
+        return taken
+
+    def is_local(self, found: Found) -> bool:
+        """Whether a drift of a cluster, just taken, is no part of one of the whole."""
+        return found.instance - self.whole >= EXPLAINED_ROWS
+
+    def _share(self, instance: int, sizes: Mapping[int, int]) -> float:
+        """Of all labels, those of clusters that drifted lately."""
+        self.drifted = {c: i for c, i in self.drifted.items() if c in sizes and instance - i <= EXPLAINED_ROWS}
+        return sum(sizes[c] for c in self.drifted) / max(1, sum(sizes.values()))
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""
         state = {f"drift.{name}": a for name, a in tuple_arrays(self.drift_bank).items()}
         state |= {f"warning.{name}": a for name, a in tuple_arrays(self.warning_bank).items()}
         state["detectors"] = np.array(list(self.detector_of.items()), dtype=np.int64).reshape(-1, 2)
-        rows = [(f.instance, f.where, f.drift, f.mean, f.width) for f in self.pending]
-        state["pending"] = np.array(rows, dtype=np.float64).reshape(-1, 5)
+        state["pending"], state["held"] = _array(self.pending), _array([] if self.held is None else [self.held])
+        state["drifted"] = np.array(list(self.drifted.items()), dtype=np.int64).reshape(-1, 2)
+        state["whole"] = np.array([self.whole], dtype=np.int64)
         return state
 
     def load_state_dict(self, state: Mapping[str, NDArray]) -> None:
@@ -121,5 +173,19 @@ class LossWatch:
         used = set(self.detector_of.values())
         good = len(used) == len(self.detector_of) == len(pairs) and min(used, default=0) >= 0
         part.check(good and max(used, default=0) < n, "detectors", "a detector twice, or one that is not there")
-        found = part.array("pending", Spec(np.float64, (part.length("pending"), 5), -LARGEST, LARGEST))
-        self.pending = [Found(int(i), int(w), bool(d), m, n) for i, w, d, m, n in found.tolist()]
+        self.pending, held = _found(part, "pending"), _found(part, "held")
+        part.check(len(held) <= 1, "held", "more than one")
+        self.held = held[0] if held else None
+        pairs = part.array("drifted", Spec(np.int64, (part.length("drifted"), 2), 0, LARGEST))
+        self.drifted = dict(pairs.tolist())
+        self.whole = part.whole("whole", -EXPLAINED_ROWS)
+
+
+def _array(found: Sequence[Found]) -> NDArray[np.float64]:
+    rows = [(f.instance, f.where, f.drift, f.mean, f.width, f.rise) for f in found]
+    return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+def _found(part: Part, name: str) -> list[Found]:
+    rows = part.array(name, Spec(np.float64, (part.length(name), 6), -LARGEST, LARGEST))
+    return [Found(int(i), int(w), bool(d), *seen) for i, w, d, *seen in rows.tolist()]

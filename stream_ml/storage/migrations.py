@@ -15,7 +15,10 @@ Content = tuple[dict[str, NDArray[Any]], dict[str, Any]]
 
 
 def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content:
-    """1 to 2: all labels of all rows were known, those that instances wait for came at once, and nothing was outdated."""
+    """1 to 2: all labels of all rows were known, and those that instances wait for came at once.
+
+    Nothing was outdated, nothing set aside, and drifts of clusters explained none of the whole.
+    """
     new = dict(arrays)
     for name, array in arrays.items():
         stem, _, last = name.rpartition(".")
@@ -25,6 +28,17 @@ def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
             new[f"{stem}.weights"] = weights
         elif name.endswith("pool.neighbours.learned"):
             new[f"{stem}.since"], new[f"{stem}.valid"] = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        elif name.endswith("stacking.own_squares"):
+            shared, information = arrays[f"{stem}.shared"], arrays[f"{stem}.information"]
+            new[f"{stem}.aside"] = np.zeros(array.shape[1], dtype=np.int64)
+            new[f"{stem}.apart"], new[f"{stem}.apart_gradient"] = np.zeros_like(shared), np.zeros_like(shared)
+            new[f"{stem}.apart_information"] = information.copy()
+            new[f"{stem}.kept"] = np.stack([shared, shared])
+            new[f"{stem}.kept_information"] = np.stack([information, information])
+        elif name.endswith("watch.pending"):
+            new[name] = np.concatenate([array, np.zeros((len(array), 1))], axis=1)
+            new[f"{stem}.held"], new[f"{stem}.drifted"] = np.zeros((0, 6)), np.zeros((0, 2), dtype=np.int64)
+            new[f"{stem}.whole"] = np.array([-1000], dtype=np.int64)
         elif name.endswith("deciders.own_total"):
             new[f"{stem}.missed"] = np.zeros_like(array)
         elif name in ("overall.sums", "recent.sums"):

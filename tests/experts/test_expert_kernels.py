@@ -102,7 +102,7 @@ def test_naive_bayes_block(batch):
 @quick
 @given(small_streams(partial=True), st.floats(0.01, 0.5), st.floats(0.9, 1.0), st.floats(1.0, 20.0))
 def test_stack_block(batch, own_rate, decay, ridge):
-    """Also covers `_learn_stack`."""
+    """Also covers `_learn_stack`, `_fade` and `_step`."""
     logits = pool_logits(batch)
     first = [0.2] * len(ROOT_EXPERTS)
     logits[::7, 2] = np.nan
@@ -111,12 +111,16 @@ def test_stack_block(batch, own_rate, decay, ridge):
     stacking = Stacking(first, own_rate=own_rate, decay=decay, ridge=ridge)
     stacking.grow(batch.n_labels)
     unknown = batch.unknown_labels(batch.n_labels)
+    aside = [len(batch) // 2, 0, *[0] * batch.n_labels][: batch.n_labels]
+    stacking.state.aside[: batch.n_labels] = aside
     got = stacking.process(logits, batch.y_indptr, batch.y_indices, batch.mode, unknown)
-    expected, shared = twin.stack_block(
-        given_logits, label_sets(batch), unknown_sets(batch), batch.mode, first, own_rate, decay, ridge
+    expected, end = twin.stack_block(
+        given_logits, label_sets(batch), unknown_sets(batch), batch.mode, first, own_rate, decay, ridge, aside
     )
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stacking.state.shared, end.shared.weights, rtol=1e-4, atol=1e-5)
+    if (np.array(aside) > 0).any():
+        np.testing.assert_allclose(stacking.state.apart, end.apart.weights, rtol=1e-4, atol=1e-5)
 
 
 def test_shared_weights_move_at_every_fourth_row_once_many_were_learned():
@@ -129,9 +133,15 @@ def test_shared_weights_move_at_every_fourth_row_once_many_were_learned():
     indptr, indices = np.concatenate([[0], y.sum(1).cumsum()]), y.nonzero()[1].astype(np.int32)
     got = stacking.process(logits, indptr, indices, np.full(1020, 3, np.uint8))
     none = [set()] * 1020
-    expected, shared = twin.stack_block(logits.tolist(), sets, none, [3] * 1020, [0.5, 0.5], 0.01, 0.999, 10.0)
+    expected, end = twin.stack_block(logits.tolist(), sets, none, [3] * 1020, [0.5, 0.5], 0.01, 0.999, 10.0)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
+    shared = end.shared.weights
     np.testing.assert_allclose(stacking.state.shared, shared, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(stacking.state.kept, end.kept, rtol=1e-4, atol=1e-6)
+    before = stacking.state.kept[1].copy()
+    stacking.set_aside(np.array([1], dtype=np.int32), 0.05, 21)
+    np.testing.assert_array_equal(stacking.state.shared, before)  # the newest is of 20 rows ago: after the drift
+    np.testing.assert_allclose(stacking.weights()[:, 1] - stacking.state.own[:, 1], shared, rtol=1e-4, atol=1e-6)
     assert shared[0] > 0.8 > 0.2 > abs(shared[1])  # the first expert is right, the second knows nothing
     gains = stacking.gains()
     assert gains[0] > 0.05 > 10 * gains[1]
@@ -253,7 +263,8 @@ def test_a_pool_that_forgets_turns_around_sooner(everywhere):
         for start in range(0, 1100, 100):
             pool.process(batch.rows(start, start + 100), np.zeros((100, len(ROOT_EXPERTS), 1), dtype=np.float32))
         if forget:
-            pool.forget(np.array([0], dtype=np.int32), 0.05, 100, everywhere=everywhere)
+            pool.hurry(np.array([0], dtype=np.int32), 0.05)
+            pool.forget(np.array([0], dtype=np.int32), 100, everywhere=everywhere)
         out = np.zeros((128, len(ROOT_EXPERTS), 1), dtype=np.float32)
         pool.process(batch.rows(1100, 1228), out)
         losses.append(np.mean((out[:, :, 0] > 0) != y[1100:1228], axis=0))

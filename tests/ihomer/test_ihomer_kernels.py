@@ -82,7 +82,10 @@ def test_watch_losses(columns, seed, clock):
     losses = np.where(rng.random((600, columns)) < 0.1, -1.0, rng.random((600, columns)) * 0.4)
     losses[300:] += np.where(losses[300:] >= 0, 0.5, 0.0) * rng.integers(0, 2, columns)
     detectors = rng.permutation(5)[:columns].astype(np.int64)
-    found, statistics = np.empty((4 * 600, 3), dtype=np.int64), np.empty((4 * 600, 2))
+    found, statistics = np.empty((4 * 600, 3), dtype=np.int64), np.empty((4 * 600, 3))
     n = watch_losses(new_bank(5), new_bank(5), detectors, losses, 0.002, 0.05, clock, found, statistics)
     twins = [(Window(delta=0.05, clock=clock), Window(delta=0.002, clock=clock)) for _ in range(columns)]
-    assert [tuple(row) for row in found[:n].tolist()] == twin.watch_losses(losses, twins)
+    expected = twin.watch_losses(losses, twins)
+    assert [tuple(row) for row in found[:n].tolist()] == [row[:3] for row in expected]
+    seen = np.array([row[3:] for row in expected]).reshape(-1, 3)
+    np.testing.assert_allclose(statistics[:n], seen, rtol=1e-6, atol=1e-9)

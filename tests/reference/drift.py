@@ -19,6 +19,12 @@ class Window:
     def update(self, value):
         return adwin_update(self, value)
 
+    def mean(self):
+        return adwin_mean(self)
+
+    def newest(self):
+        return adwin_newest(self)
+
     def buckets(self):
         """All buckets, oldest first."""
         return [bucket for row in reversed(self.rows) for bucket in row]
@@ -41,6 +47,20 @@ def adwin_width(window):
 def adwin_mean(window):
     values = window.values()
     return math.fsum(values) / len(values) if values else 0.0
+
+
+def adwin_newest(window, least=5):
+    """How many of the newest values differ most surely from those before, and their mean; all where none do."""
+    buckets, values = window.buckets(), window.values()
+    best, newest = 3 * math.sqrt(adwin_variance(window)), values
+    for cut in range(1, len(buckets)):
+        old, new = ([v for bucket in part for v in bucket] for part in (buckets[:cut], buckets[cut:]))
+        if len(old) >= least and len(new) >= least:
+            gap = math.fsum(new) / len(new) - math.fsum(old) / len(old)
+            surely = gap / math.sqrt(1 / len(old) + 1 / len(new))
+            if surely > best:
+                best, newest = surely, new
+    return len(newest), math.fsum(newest) / len(newest)
 
 
 def adwin_variance(window):

@@ -234,35 +234,57 @@ def solve(matrix, right):
     return [row[-1] for row in rows]
 
 
+class _Shared:
+    """Weights that labels share, by Newton's method on their fading log-loss. Twin of `_fade` and `_step`, too."""
+
+    def __init__(self, weights, decay, ridge):
+        self.weights, self.decay, self.ridge, self.size = list(weights), decay, ridge, len(weights)
+        self.information = [[ridge * (i == j) for j in range(self.size)] for i in range(self.size)]
+        self.gradient = [0.0] * self.size
+
+    def fade(self):
+        for i in range(self.size):
+            for j in range(self.size):
+                fresh = self.ridge * (1 - self.decay) * (i == j)
+                self.information[i][j] = self.information[i][j] * self.decay + fresh
+
+    def step(self):
+        step = solve(self.information, self.gradient)
+        self.weights = [w - s for w, s in zip(self.weights, step, strict=True)]
+        self.gradient = [0.0] * self.size
+
+
 class _Stack:
-    def __init__(self, first_weights, n_labels, own_rate, decay, ridge):
-        self.size, self.n_labels = len(first_weights) + 1, n_labels
-        self.own_rate, self.decay, self.ridge = own_rate, decay, ridge
-        self.shared = [*first_weights, 0.0]
+    def __init__(self, first_weights, n_labels, own_rate, decay, ridge, aside):
+        self.size, self.n_labels, self.own_rate = len(first_weights) + 1, n_labels, own_rate
+        self.shared = _Shared([*first_weights, 0.0], decay, ridge)
+        self.apart = _Shared([0.0] * self.size, decay, ridge)
+        self.aside = aside or [0] * n_labels
         self.own = [[0.0] * n_labels for _ in range(self.size)]
         self.squares = [[1.0] * n_labels for _ in range(self.size)]
-        self.information = [[ridge * (i == j) for j in range(self.size)] for i in range(self.size)]
-        self.gradient, self.learned = [0.0] * self.size, 0
+        self.learned, self.kept = 0, [list(self.shared.weights)] * 2
+
+    def of(self, m):
+        """The weights that a label shares now."""
+        return self.apart if self.learned < self.aside[m] else self.shared
 
     def predict(self, inputs):
         columns = list(zip(*inputs, strict=True))
         own = list(zip(*self.own, strict=True))
         odds = [
-            sum((w + o) * x for w, o, x in zip(self.shared, own[m], columns[m], strict=True))
+            sum((w + o) * x for w, o, x in zip(self.of(m).weights, own[m], columns[m], strict=True))
             for m in range(self.n_labels)
         ]
         return [sigmoid(clip(z, 10.0)) for z in odds]
 
     def _learn_stack(self, inputs, p, positive, hidden):
-        """Newton's method on the fading log-loss of all labels; AdaGrad for the labels' own parts."""
-        for i in range(self.size):
-            for j in range(self.size):
-                fresh = self.ridge * (1 - self.decay) * (i == j)
-                self.information[i][j] = self.information[i][j] * self.decay + fresh
+        """AdaGrad for the labels' own parts."""
+        for part in (self.shared, self.apart):
+            part.fade()
         for m in set(range(self.n_labels)) - hidden:
-            x = [inputs[i][m] for i in range(self.size)]
+            x, part = [inputs[i][m] for i in range(self.size)], self.of(m)
             error = p[m] - (m in positive)
-            self.gradient = [g + error * value for g, value in zip(self.gradient, x, strict=True)]
+            part.gradient = [g + error * value for g, value in zip(part.gradient, x, strict=True)]
             if abs(error) >= 0.01:
                 for i in range(self.size):
                     self.squares[i][m] += (error * x[i]) ** 2
@@ -270,21 +292,25 @@ class _Stack:
                 if p[m] * (1 - p[m]) >= 0.01:
                     for i in range(self.size):
                         for j in range(self.size):
-                            self.information[i][j] += p[m] * (1 - p[m]) * x[i] * x[j]
+                            part.information[i][j] += p[m] * (1 - p[m]) * x[i] * x[j]
         self.learned += 1
         if self.learned <= 1000 or self.learned % 4 == 0:
-            step = solve(self.information, self.gradient)
-            self.shared = [w - s for w, s in zip(self.shared, step, strict=True)]
-            self.gradient = [0.0] * self.size
+            self.shared.step()
+            self.apart.step()
+        if self.learned % 200 == 0:
+            self.kept = [list(self.shared.weights), self.kept[0]]
 
 
-def stack_block(logits, labels, unknown, modes, first_weights, own_rate, decay, ridge):
-    """`logits`: rows x experts x labels; gives the probabilities, and the shared weights at the end."""
-    model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge), []
+def stack_block(logits, labels, unknown, modes, first_weights, own_rate, decay, ridge, aside=None):
+    """`logits`: rows x experts x labels; gives the probabilities, and the model at the end.
+
+    `aside`: learned rows until which each label shares the weights apart.
+    """
+    model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge, aside), []
     for row, positive, hidden, mode in zip(logits, labels, unknown, modes, strict=True):
         inputs = [[z if abs(z) <= 100 else 0.0 for z in expert] for expert in row] + [[1.0] * model.n_labels]
         p = model.predict(inputs)
         result.append(p)
         if mode & 2:
             model._learn_stack(inputs, p, positive, hidden)
-    return result, model.shared
+    return result, model

@@ -34,12 +34,17 @@ def cluster_losses(probabilities, labels, unknown, modes, slot_of, n_slots):
 
 
 def watch_losses(losses, detectors):
-    """`detectors`: per column a (warning, drift) pair of detectors with `update(value) -> +1, 0, -1`."""
+    """`detectors`: per column one for warnings and one for drifts, whose `update(value)` gives +1, 0 or -1.
+
+    Gives (row, column, kind), and of the newest losses: their mean, their number, and how far that is above the mean.
+    """
     found = []
     for r, row in enumerate(losses):
         for c, loss in enumerate(row):
             if loss >= 0:
                 for kind, detector in enumerate(detectors[c], start=1):
+                    before = detector.mean()
                     if detector.update(loss) > 0:
-                        found.append((r, c, kind))
+                        n, mean = detector.newest()
+                        found.append((r, c, kind, mean, n, mean - before))
     return found

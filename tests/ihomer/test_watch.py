@@ -1,0 +1,112 @@
+"""Which drifts are of the whole, and which of some clusters only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream_ml import IHomerClassifier
+from stream_ml.evaluation import DriftTrace, prequential, score_drifts
+from stream_ml.ihomer.parameters import DriftParameters
+from stream_ml.ihomer.watch import LOSS, Found, LossWatch
+from stream_ml.simulation import Scenario
+
+SIZES = {1: 4, 2: 4, 3: 4}
+
+
+def watch(*found):
+    """A watch that has found drifts at (instance, where)."""
+    new = LossWatch(DriftParameters())
+    new.follow(list(SIZES), changed=False)
+    new.pending = [drift(*f) for f in found]
+    return new
+
+
+def drift(instance, where, rise=0.3):
+    return Found(instance, where, True, 0.4, 100.0, rise)
+
+
+def shown(found):
+    return [(f.instance, f.where, f.drift) for f in found]
+
+
+def test_what_one_cluster_explains_is_no_drift_of_the_whole():
+    """Whichever was seen first."""
+    assert shown(watch((50, 1), (90, LOSS)).take(SIZES)) == [(50, 1, True), (90, LOSS, False)]
+    assert shown(watch((50, LOSS), (90, 1)).take(SIZES)) == [(50, LOSS, False), (90, 1, True)]
+
+
+@pytest.mark.parametrize("found", [[(90, LOSS)], [(10, 1), (20, 2), (30, 3), (90, LOSS)]])
+def test_what_no_cluster_or_all_of_them_explain_is(found):
+    assert shown(watch(*found).take(SIZES))[-1] == (90, LOSS, True)
+
+
+def test_a_smaller_rise_is_an_echo_unless_the_whole_drifts():
+    assert shown(watch((50, 1), (60, 2, 0.17), (70, 3, 0.2)).take(SIZES)) == [
+        (50, 1, True),
+        (60, 2, False),
+        (70, 3, True),
+    ]
+    assert all(f.drift for f in watch((50, 1), (60, 2, 0.17), (65, LOSS), (70, 3, 0.2)).take(SIZES))
+
+
+def test_a_cluster_is_part_of_a_drift_of_the_whole_for_a_while():
+    seen = watch((90, LOSS), (91, 1), (92, 2), (93, 3), (1100, 1))
+    whole, *parts, later = seen.take(SIZES)
+    assert whole.drift
+    assert not any(seen.is_local(f) for f in parts)
+    assert seen.is_local(later)
+
+
+def test_explanations_wear_off():
+    seen = watch((50, 1))
+    seen.take(SIZES)
+    seen.pending = [drift(1051, LOSS)]
+    assert shown(seen.take(SIZES)) == [(1051, LOSS, True)]
+
+
+def test_clusters_that_follow_make_it_one_of_the_whole():
+    """Also when the state was saved between; and only if they follow soon."""
+    seen = watch((50, 1), (90, LOSS))
+    seen.take(SIZES)
+    again = LossWatch(DriftParameters())
+    again.load_state_dict({name: np.array(array) for name, array in seen.state_dict().items()})
+    for each in (seen, again):
+        each.pending = [drift(150, 2)]
+        assert shown(each.take(SIZES)) == [(150, 2, True)]
+        each.pending = [drift(250, 3)]
+        assert shown(each.take(SIZES)) == [(250, 3, True), (250, LOSS, True)]
+    late = watch((50, 1), (90, LOSS))
+    late.take(SIZES)
+    late.pending = [drift(1200, 1), drift(1210, 2), drift(1220, 3)]
+    assert all(f.where != LOSS for f in late.take(SIZES))
+
+
+def test_a_cluster_that_drifts_leaves_the_others_alone():
+    """The drift is found where it is, and nothing else changes course."""
+    at = 3000
+    scenario = Scenario.load(
+        {
+            "n_instances": 4500,
+            "generator": {
+                "kind": "multilabel",
+                "base": "tree",
+                "depth": 3,
+                "n_features": 20,
+                "n_labels": 12,
+                "cardinality": 3.0,
+                "n_groups": 3,
+                "noise": 0.02,
+            },
+            "drifts": [{"kind": "concept", "at": at, "groups": [0]}],
+        },
+        seed=5,
+    )
+    trace = DriftTrace()
+    result = prequential(scenario.stream(), IHomerClassifier(), baselines=False, on_predictions=trace.update)
+    score = score_drifts(scenario.drifts, trace, result.events, scenario.schema.labels)
+    (found,) = score["drifts"]
+    assert found["named_right"]
+    assert found["named_only"]
+    assert found["others_untouched"]
+    assert score["false_alarms"] == 0
