@@ -173,6 +173,23 @@ def benchmark(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Directories that evaluate wrote.")],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The page. Else: report.html, of one run in its directory.")
+    ] = None,
+    plots: Annotated[str | None, typer.Option(metavar="DIR", help="Write each plot as PNG and SVG, too.")] = None,
+) -> None:
+    """Show a run as one page that needs nothing but a browser; of several runs, side by side."""
+    from stream_ml.cli.report import write_report
+
+    page, files = write_report(runs, None if out is None else Path(out), None if plots is None else Path(plots))
+    typer.echo(f"report: {page}")
+    if files:
+        typer.echo(f"plots: {len(files)} files in {plots}")
+
+
+@app.command()
 def consume(
     config: Annotated[str | None, typer.Argument(help="YAML file; see configs/kafka.yaml.", show_default=False)] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,
