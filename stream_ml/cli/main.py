@@ -82,12 +82,15 @@ def evaluate(
     resume: Annotated[
         str | None, typer.Option(metavar="DIR|CHECKPOINT", help="Go on with a run where its checkpoint stands.")
     ] = None,
+    report: Annotated[
+        bool | None, typer.Option("--report/--no-report", help="Write report.html at the end; else: unless --quiet.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a model over a stream, each instance predicted before it is learned, beside two baselines.
 
-    Writes summary.json, windows.csv, events.jsonl and the config.yaml that repeats the run. Options stand above the
-    configuration file, --set above options.
+    Writes summary.json, windows.csv, events.jsonl, structure.json, resources.csv, the config.yaml that repeats the run,
+    and report.html, which shows them. Options stand above the configuration file, --set above options.
     """
     from stream_ml.cli.evaluate import evaluate_config
 
@@ -112,6 +115,7 @@ def evaluate(
         "output.overwrite": overwrite or None,
         "output.save_model": save_model,
         "output.checkpoint_every": checkpoint_every,
+        "output.report": report,
     }
     options = {key: value for key, value in given.items() if value is not None}
     if number := evaluate_config(config, options, set_ or [], quiet=quiet, resume=resume):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stream_ml.errors import ConfigError
 
-__all__ = ["INSTALL", "missing_packages", "write_report"]
+__all__ = ["INSTALL", "check_packages", "missing_packages", "write_report"]
 
 PACKAGES = ("jinja2", "matplotlib", "scipy")
 INSTALL = "pip install 'stream-ml[report]'"
@@ -17,6 +17,18 @@ INSTALL = "pip install 'stream-ml[report]'"
 def missing_packages() -> list[str]:
     """What a report needs and is not installed."""
     return [name for name in PACKAGES if find_spec(name) is None]
+
+
+def check_packages() -> None:
+    """Refuse to begin what would end with a report that cannot be made.
+
+    Raises
+    ------
+    ConfigError
+        The packages of the `report` extra are not there.
+    """
+    if missing := missing_packages():
+        raise ConfigError(f"a report needs {', '.join(missing)}: {INSTALL}")
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None, plots: Path | None = None) -> tuple[Path, list[Path]]:
@@ -30,8 +42,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None, plots: Path | No
     ConfigError
         The packages of the `report` extra are not there, a directory is no run's, or a file cannot be written.
     """
-    if missing := missing_packages():
-        raise ConfigError(f"a report needs {', '.join(missing)}: {INSTALL}")
+    check_packages()
     if not runs:
         raise ConfigError("expected the directory of a run")
     from stream_ml.report import REPORT

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_ml.report.canvas import Plot
-from stream_ml.report.label_history import Step, names_by_position, partition_steps, selected
+from stream_ml.report.label_history import Step, names_by_position, partition_steps
 from stream_ml.report.label_plots import cluster_colours, dendrogram_plot, flow_plot, heat_map_plot
 from stream_ml.report.run_data import RunData
 from stream_ml.report.time_plots import experts_plot, metrics_plot, reliability_plot, resources_plot
@@ -93,23 +93,27 @@ def contents_of(run: RunData) -> Contents:
 def metric_rows(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """A row per metric: `name`, and a cell for each run's model and each of its baselines: `text`, `best`.
 
-    The best of a row is the best of all cells.
+    The best of a row is the best of all cells when all runs are of one stream, else of the run's own.
     """
-    columns = [values for run in runs for values in (run.summary["metrics"], *run.summary.get("baselines", {}).values())]
+    columns = [
+        values for run in runs for values in (run.summary["metrics"], *run.summary.get("baselines", {}).values())
+    ]
+    of_run = [i for i, run in enumerate(runs) for _ in range(1 + len(run.summary.get("baselines", {})))]
+    if len({(run.summary["stream"]["name"], run.summary["n_scored"]) for run in runs}) == 1:
+        of_run = [0] * len(of_run)
     rows = []
     for metric in dict.fromkeys(name for values in columns for name in values):
         values = [column.get(metric) for column in columns]
-        given = [round(value, 4) for value in values if value is not None]
-        best = (min if metric in LOWER_IS_BETTER else max)(given, default=None)
-        cells = [
-            {
-                "text": "–" if value is None else f"{value:.4f}",
-                "best": value is not None and round(value, 4) == best and len(given) > 1,
-            }
-            for value in values
-        ]
-        if given:
-            rows.append({"metric": metric, "name": METRIC_NAMES.get(metric, metric.replace("_", " ")), "cells": cells})
+        rounded = [None if value is None else round(value, 4) for value in values]
+        choose = min if metric in LOWER_IS_BETTER else max
+        cells = []
+        for value, own in zip(rounded, of_run, strict=True):
+            rivals = [v for v, other in zip(rounded, of_run, strict=True) if other == own and v is not None]
+            best = value is not None and len(rivals) > 1 and value == choose(rivals)
+            cells.append({"text": "–" if value is None else f"{value:.4f}", "best": best})
+        if any(value is not None for value in values):
+            name = METRIC_NAMES.get(metric, metric.replace("_", " ")).replace(" (lower is better)", " ↓")
+            rows.append({"metric": metric, "name": name, "cells": cells})
     return rows
 
 
@@ -235,7 +239,9 @@ def _notes(run: RunData, steps: Sequence[Step]) -> dict[str, str]:
         for part in ("heat_map", "experts", "trees"):
             notes[part] = f"The model {name} has none."
     elif not any("weights" in look for look in run.structure.get("looks", [])):
-        notes["experts"] = "The run was shorter than a window, so nothing was noted on the way: give a smaller --window."
+        notes["experts"] = (
+            "The run was shorter than a window, so nothing was noted on the way: give a smaller --window."
+        )
     if not run.resources:
         notes["resources"] = lacking("resources.csv")
     if not run.windows:

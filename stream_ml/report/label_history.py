@@ -129,9 +129,7 @@ def flows(first: Partition, second: Partition) -> list[Flow]:
             if label in home:
                 found.setdefault((home[label], cluster), []).append(label)
     order = {cluster: i for i, cluster in enumerate(first)}
-    return [
-        Flow(*pair, tuple(labels)) for pair, labels in sorted(found.items(), key=lambda item: order[item[0][0]])
-    ]
+    return [Flow(*pair, tuple(labels)) for pair, labels in sorted(found.items(), key=lambda item: order[item[0][0]])]
 
 
 def names_by_position(steps: Sequence[Step], clusters: Sequence[Sequence[str]]) -> dict[int, str]:
@@ -141,4 +139,6 @@ def names_by_position(steps: Sequence[Step], clusters: Sequence[Sequence[str]]) 
     last = [labels for _, labels in sorted(steps[-1].partition.items(), key=lambda item: int(item[0]))]
     if [len(labels) for labels in last] != [len(names) for names in clusters]:
         return {}
-    return {i: name for labels, names in zip(last, clusters, strict=True) for i, name in zip(labels, names, strict=True)}
+    return {
+        i: name for labels, names in zip(last, clusters, strict=True) for i, name in zip(labels, names, strict=True)
+    }

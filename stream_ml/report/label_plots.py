@@ -148,7 +148,16 @@ def _bands(
         right[flow.target] += n
         x0, x1 = x - 1 + block / 2, x - block / 2
         middle = (x0 + x1) / 2
-        points = [(x0, a), (middle, a), (middle, b), (x1, b), (x1, b + n), (middle, b + n), (middle, a + n), (x0, a + n)]
+        points = [
+            (x0, a),
+            (middle, a),
+            (middle, b),
+            (x1, b),
+            (x1, b + n),
+            (middle, b + n),
+            (middle, a + n),
+            (x0, a + n),
+        ]
         codes = [Outline.MOVETO, *[Outline.CURVE4] * 3, Outline.LINETO, *[Outline.CURVE4] * 3]
         path = Outline([*points, points[0]], [*codes, Outline.CLOSEPOLY])
         patch = PathPatch(path, facecolor=colours[flow.source], alpha=0.32, linewidth=0)
@@ -198,15 +207,15 @@ def dendrogram_plot(
     order = leaves_list(links).tolist()
 
     def draw(width: float) -> Canvas:
-        side, row = 118, 16
-        canvas = Canvas(min(width, 460), row * len(labels) + 44)
+        longest = min(SHORT, max(len(names.get(label, f"#{label}")) for label in labels))
+        side, row = 14 + 6.5 * longest, 16
+        canvas = Canvas(min(width, 380.0), row * len(labels) + 44)
         axes = canvas.axes(side, 8, canvas.width - side - 12, row * len(labels))
-        axes.set_xlim(APART + STRETCH + 0.03, -0.01)
+        axes.set_xlim(-0.01, APART + STRETCH + 0.03)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["1", ".75", ".5", ".25", "0"])
         axes.set_yticks([])
-        axes.yaxis.set_label_position("right")
         axes.axvspan(APART - 0.03, APART + STRETCH + 0.03, color=colour("grid"), alpha=0.35, linewidth=0)
         for position, i in enumerate(order):
             text = names.get(labels[i], f"#{labels[i]}")
@@ -215,7 +224,8 @@ def dendrogram_plot(
             label.set_color(colours[cluster[i]])
             canvas.tip(label, f"{text}: cluster {cluster[i]}")
         _links(axes, links, order, cluster, colours)
-        canvas.text(side, canvas.height - 4, "Jaccard similarity", color=colour("muted"), fontsize=9)
+        middle = side + (canvas.width - side - 12) * 0.5 / (APART + STRETCH + 0.04)
+        canvas.text(middle, canvas.height - 5, "Jaccard similarity", ha="center", color=colour("muted"), fontsize=9)
         return canvas
 
     return Plot(name, title, draw)
@@ -234,7 +244,7 @@ def _links(axes: Any, links: NDArray[np.float64], order: list[int], cluster: Any
         height[i] = distance if same else APART + STRETCH * min(1.0, max(0.0, distance - 1.0)) ** 4
         middle[i] = (middle[a] + middle[b]) / 2
         style = {"color": colours[home[i]], "linewidth": 1.8} if same else {"color": colour("c9"), "linewidth": 1.2}
-        # the tree grows to the left: similarity 1 is at the labels
+        # the tree grows away from the labels, where similarity is 1
         axes.plot([height[a], height[i], height[i], height[b]], [middle[a], middle[a], middle[b], middle[b]], **style)
 
 
@@ -257,8 +267,10 @@ def heat_map_plot(
         sizes = {c: clusters.count(c) for c in clusters}
         links = clustered_linkage(jaccard[:n, :n], clusters)
         order = sorted(leaves_list(links).tolist(), key=lambda i: (-sizes[clusters[i]], clusters[i]))
-        side, cell = 118, min((width - 126) / n, 20.0)
-        canvas = Canvas(side + cell * n + 8, cell * n + 118)
+        longest = min(SHORT, max(len(row["name"]) for row in rows[:n]))
+        side = 14 + 6.5 * longest
+        cell = min((width - side - 8) / n, max(17.0, min(28.0, 400 / n)))
+        canvas = Canvas(side + cell * n + 8, cell * n + side + 4)
         axes = canvas.axes(side, 4, cell * n, cell * n)
         axes.set_xlim(0, n)
         axes.set_ylim(n, 0)

@@ -46,16 +46,22 @@ def lanes_of(run: RunData) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
     return [row for row in rows if row[2]]
 
 
+def whole_windows(rows: Sequence[Row]) -> list[Row]:
+    """The windows, without a last one that is less than half full: its metrics would be noise."""
+    whole = max((row.get("rows") or 0.0 for row in rows), default=0.0)
+    return [row for row in rows if (row.get("rows") or whole) * 2 >= whole]
+
+
 def metrics_plot(run: RunData) -> Plot | None:
     """Windowed metrics beside the baselines, and below them a row of marks per kind of event."""
     shown = [m for m in SHOWN_METRICS if run.windows and m in run.windows[0]]
     if not shown:
         return None
-    lanes = lanes_of(run)
+    lanes, windows = lanes_of(run), whole_windows(run.windows)
     last = max(row["instance"] or 0 for row in run.windows)
 
     def draw(width: float) -> Canvas:
-        styles = [(run.summary["model"]["name"], {"color": colour("c0"), "linewidth": 1.8})]
+        styles: list[tuple[str, Any]] = [(run.summary["model"]["name"], {"color": colour("c0"), "linewidth": 1.8})]
         given = [b for b in BASELINES if f"{b}_{shown[0]}" in run.windows[0]]
         styles += [(BASELINES[b][0], {"color": colour("c9"), "linestyle": BASELINES[b][1]}) for b in given]
         lane = 17
@@ -68,7 +74,7 @@ def metrics_plot(run: RunData) -> Plot | None:
             axes = canvas.axes(left, top + 20, inner, PANEL - 8)
             canvas.text(left, top + 14, METRIC_NAMES[metric], weight="bold", fontsize=10.5)
             for name, style in zip(["", *(f"{b}_" for b in given)], [s for _, s in styles], strict=True):
-                _line(axes, run.windows, name + metric, **style)
+                _line(axes, windows, name + metric, **style)
             for role, kind in (("ink", "known"), ("c3", "drift")):
                 at = sorted({e["instance"] for _, _, found in lanes for e in found if _everywhere(e, kind)})
                 axes.vlines(at, 0, 1, transform=axes.get_xaxis_transform(), color=colour(role), lw=0.9, alpha=0.5)
@@ -118,7 +124,7 @@ def compared_plot(runs: Sequence[RunData]) -> Plot | None:
     last = max(row["instance"] or 0 for run in runs for row in run.windows)
 
     def draw(width: float) -> Canvas:
-        styles = [(run.name, {"color": SERIES[i % len(SERIES)]}) for i, run in enumerate(runs)]
+        styles: list[tuple[str, Any]] = [(run.name, {"color": SERIES[i % len(SERIES)]}) for i, run in enumerate(runs)]
         rows = -(-len(runs) // max(1, int((width - 8) // 220)))
         canvas = Canvas(width, 17 * rows + 6 + len(shown) * (PANEL + GAP) + 24)
         top = canvas.legend(styles, column=220)
@@ -126,7 +132,7 @@ def compared_plot(runs: Sequence[RunData]) -> Plot | None:
             axes = canvas.axes(LEFT, top + 20, width - LEFT - RIGHT, PANEL - 8)
             canvas.text(LEFT, top + 14, METRIC_NAMES[metric], weight="bold", fontsize=10.5)
             for run, (_, style) in zip(runs, styles, strict=True):
-                _line(axes, run.windows, metric, **style)
+                _line(axes, whole_windows(run.windows), metric, **style)
             _unit_axis(axes)
             count_axis(axes, canvas.narrow, last)
             axes.tick_params(labelbottom=metric == shown[-1])
@@ -147,7 +153,7 @@ def experts_plot(run: RunData) -> Plot | None:
     weights = np.array([[np.nan if w is None else w for w in look["weights"]] for look in looks])
 
     def draw(width: float) -> Canvas:
-        styles = [
+        styles: list[tuple[str, Any]] = [
             (EXPERT_NAMES.get(name, name), {"color": SERIES[i % 9], "linestyle": "-" if i < 9 else (0, (3, 1.5))})
             for i, name in enumerate(names)
         ]
@@ -173,6 +179,9 @@ def resources_plot(run: RunData) -> Plot | None:
     rows = run.resources
     if not rows:
         return None
+    steps = np.diff([row["instance"] or 0 for row in rows], prepend=0.0)
+    if len(rows) > 1 and steps[-1] * 2 < steps[-2]:
+        rows = rows[:-1]  # too short to tell a rate
     at = np.array([row["instance"] or 0 for row in rows])
     seconds = np.diff([row["seconds"] or 0.0 for row in rows], prepend=0.0)
     rate = np.diff(at, prepend=0) / np.maximum(seconds, 1e-9)
@@ -180,7 +189,9 @@ def resources_plot(run: RunData) -> Plot | None:
 
     def draw(width: float) -> Canvas:
         narrow = width < 400
-        styles = [(name, {"color": SERIES[i % 9], "linewidth": 6}) for i, (name, _) in enumerate(parts)]
+        styles: list[tuple[str, Any]] = [
+            (name, {"color": SERIES[i % 9], "linewidth": 6}) for i, (name, _) in enumerate(parts)
+        ]
         column = 165 if narrow else 150
         legend = 17 * -(-len(parts) // max(1, int((width - 8) // column))) + 6 if parts else 0
         canvas = Canvas(width, 3 * (PANEL + GAP) + legend + 26)
@@ -231,8 +242,8 @@ def reliability_plot(run: RunData) -> Plot | None:
         return None
 
     def draw(width: float) -> Canvas:
-        side = min(width, 420) - LEFT - RIGHT
-        canvas = Canvas(min(width, 420), side + 50)
+        side = 380.0 - LEFT - RIGHT
+        canvas = Canvas(380.0, side + 50)
         axes = canvas.axes(LEFT, 8, side, side)
         axes.plot([0, 1], [0, 1], color=colour("c9"), linestyle=(0, (2, 1.5)))
         given, found = ([row[name] or 0.0 for row in rows] for name in ("mean_probability", "share_positive"))
@@ -244,6 +255,7 @@ def reliability_plot(run: RunData) -> Plot | None:
         axes.set_ylim(0, 1)
         axes.set_xlabel("probability given")
         axes.set_ylabel("share that was positive")
+        axes.set_yticks([0.2, 0.4, 0.6, 0.8, 1])
         return canvas
 
     return Plot("reliability", "Do probabilities mean what they say?", draw)
