@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PALETTE = {
 }
 """What each role looks like on light and on dark paper; a figure is drawn in the light ones."""
 SERIES = tuple(PALETTE[f"c{i}"][0] for i in range(9))
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 10,
     "svg.fonttype": "none",
     "axes.edgecolor": PALETTE["grid"][0],
@@ -108,6 +108,7 @@ def _tidy(element: ElementTree.Element, prefix: str, pointed: set[str], titles: 
             tip = ElementTree.Element("title")
             tip.text = titles[name]
             element.insert(0, tip)
+            attributes["class"] = "tip"
         if name in pointed:
             attributes["id"] = prefix + name
         else:

@@ -33,7 +33,7 @@ LEFT, RIGHT, PANEL, GAP = 62, 12, 118, 26
 BASELINES = {"no_change": ("no change", (0, ())), "majority_labelset": ("majority labelset", (0, (2, 1.5)))}
 
 
-def known_drifts(run: RunData) -> list[dict[str, Any]]:
+def known_drifts(run: RunData) -> list[Mapping[str, Any]]:
     """Drifts of which it is known that they are in the stream, as events."""
     drifts = (run.summary.get("drift") or {}).get("drifts", [])
     return [{"kind": "known", "instance": d["first"], "drift": d} for d in drifts]
@@ -41,7 +41,7 @@ def known_drifts(run: RunData) -> list[dict[str, Any]]:
 
 def lanes_of(run: RunData) -> list[tuple[str, str, list[Mapping[str, Any]]]]:
     """Rows of marks that have any: name, colour, events."""
-    events = [*known_drifts(run), *run.events]
+    events: list[Mapping[str, Any]] = [*known_drifts(run), *run.events]
     rows = [(name, role, [e for e in events if chosen(e)]) for name, role, chosen in LANES]
     return [row for row in rows if row[2]]
 
@@ -102,7 +102,8 @@ def _marks(canvas: Canvas, lanes: Any, left: float, top: float, width: float, la
     axes.grid(axis="x", visible=False)
     count_axis(axes, canvas.narrow, last)
     for row, (name, role, events) in enumerate(lanes):
-        style = {"color": colour(role), "marker": "|", "markersize": 10, "markeredgewidth": 2.2, "linestyle": "none"}
+        style: dict[str, Any] = {"color": colour(role), "marker": "|", "markersize": 10, "markeredgewidth": 3.0}
+        style["linestyle"] = "none"
         if len(events) > MOST_TIPS:
             at = sorted({event["instance"] for event in events})
             (line,) = axes.plot(at, [row] * len(at), clip_on=False, **style)
