@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from stream_ml.report.svg import PALETTE, RC
@@ -80,9 +81,8 @@ class Canvas:
         step = (self.width - 8) / columns if self.narrow else column
         for i, (name, style) in enumerate(entries):
             x, y = 4 + (i % columns) * step, top + 10 + 17 * (i // columns)
-            axes = self.axes(x, y - 6, 18, 8)
-            axes.axis("off")
-            axes.plot([0, 1], [0.5, 0.5], clip_on=False, **style)
+            ends, level = [x / self.width, (x + 18) / self.width], 1 - (y - 2) / self.height
+            self.figure.add_artist(Line2D(ends, [level, level], **style))
             self.text(x + 24, y, name, va="center", fontsize=10)
         return top + 17 * -(-len(entries) // columns) + 6
 

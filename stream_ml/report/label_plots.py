@@ -118,7 +118,7 @@ def _blocks(
     top, tops = gap / 2, {}
     for cluster, labels in order.items():
         patch = Rectangle((x - block / 2, top), block, len(labels), color=colours[cluster], linewidth=0)
-        axes.add_patch(patch)
+        axes.add_artist(patch)
         told = listed((names.get(label, f"#{label}") for label in labels), 12)
         canvas.tip(patch, f"cluster {cluster} at {instance:,}: {len(labels)} labels\n{told}")
         tops[cluster] = top
@@ -161,7 +161,7 @@ def _bands(
         codes = [Outline.MOVETO, *[Outline.CURVE4] * 3, Outline.LINETO, *[Outline.CURVE4] * 3]
         path = Outline([*points, points[0]], [*codes, Outline.CLOSEPOLY])
         patch = PathPatch(path, facecolor=colours[flow.source], alpha=0.32, linewidth=0)
-        axes.add_patch(patch)
+        axes.add_artist(patch)
         told = listed((names.get(label, f"#{label}") for label in flow.labels), 12)
         canvas.tip(patch, f"cluster {flow.source} → {flow.target}: {n} labels\n{told}")
 
@@ -299,5 +299,5 @@ def _cell(
     canvas: Canvas, axes: Any, x: int, y: int, share: float, a: Mapping[str, Any], b: Mapping[str, Any], n: float
 ) -> None:
     patch = Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, color=colour("c0"), alpha=round(share**0.6, 2), linewidth=0)
-    axes.add_patch(patch)
+    axes.add_artist(patch)
     canvas.tip(patch, f"{a['name']} and {b['name']}: Jaccard {share:.3f}, {n:,.0f} instances (older ones count less)")

@@ -143,10 +143,12 @@ class Browser:
         self._profile.cleanup()
 
 
-if __name__ == "__main__":  # PAGE OUT WIDTH HEIGHT [dark]: a screenshot
+if __name__ == "__main__":  # PAGE OUT WIDTH HEIGHT [dark] [whole] [#SECTION]: a screenshot
     browser = Browser()
     browser.look(int(sys.argv[3]), int(sys.argv[4]), dark="dark" in sys.argv[5:])
     browser.open(Path(sys.argv[1]))
+    for section in (argument for argument in sys.argv if argument.startswith("#")):
+        browser.run(f"document.querySelector('{section}').scrollIntoView()")
     browser.screenshot(Path(sys.argv[2]), whole="whole" in sys.argv[5:])
     print(browser.console, browser.requests, browser.run("document.documentElement.scrollWidth"))  # noqa: T201
     browser.close()
