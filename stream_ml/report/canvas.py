@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,8 +32,19 @@ def colour(role: str) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Settings that all figures are made, and saved, with."""
-    with rc_context({**RC, "svg.hashsalt": "stream-ml"}):
+    with rc_context({**RC, "svg.hashsalt": "stream-ml", "text.parse_math": False}), warnings.catch_warnings():
+        # names in any script: the page's reader has the letters, whatever the font that measures them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
+
+
+def printable(text: str) -> str:
+    """Text without what XML cannot hold.
+
+    >>> printable("a\\x0bb")
+    'a·b'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else "·" for c in text)
 
 
 @dataclass(slots=True)
@@ -69,11 +81,11 @@ class Canvas:
         """Let an artist have a tooltip."""
         name = f"tip{len(self.titles)}"
         artist.set_gid(name)
-        self.titles[name] = text
+        self.titles[name] = printable(text)
 
     def text(self, x: float, y: float, text: str, **options: Any) -> Any:
         """Text at a place; its baseline is there."""
-        return self.figure.text(x / self.width, 1 - y / self.height, text, **options)
+        return self.figure.text(x / self.width, 1 - y / self.height, printable(text), **options)
 
     def legend(self, entries: Sequence[tuple[str, dict[str, Any]]], top: float = 0.0, column: float = 150.0) -> float:
         """Lines with names, in columns of at least so many pixels; gives the pixels that it takes."""

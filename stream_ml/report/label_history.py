@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Flow", "Step", "flows", "names_by_position", "partition_steps", "selected"]
+__all__ = ["OTHERS", "Flow", "Step", "flows", "gathered", "names_by_position", "partition_steps", "selected"]
 
 STRUCTURAL = ("split", "merge", "move")
+OTHERS = "others"
+"""What many small clusters are called together."""
 Partition = dict[str, list[int]]
 
 
@@ -40,10 +42,10 @@ class Step:
     @property
     def moved(self) -> int:
         """Labels that are in another cluster now, the largest part of each new cluster not counted."""
-        return sum(len(x) for x in self.after.values()) - sum(
-            max((len(set(labels) & set(old)) for old in self.before.values()), default=0)
-            for labels in self.after.values()
-        )
+        largest = dict.fromkeys(self.after, 0)
+        for flow in flows(self.before, self.after):
+            largest[flow.target] = max(largest[flow.target], len(flow.labels))
+        return sum(map(len, self.after.values())) - sum(largest.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def partition_steps(events: Iterable[Mapping[str, Any]]) -> list[Step]:
         changes = [event for event in pending if event["kind"] in STRUCTURAL]
         if not changes:
             return
-        was = {cluster: list(labels) for cluster, labels in now.items()}
+        was = dict(now)
         if not steps:
             steps.append(Step(0, (), {}, was, was, ()))
         for event in changes:
@@ -130,6 +132,19 @@ def flows(first: Partition, second: Partition) -> list[Flow]:
                 found.setdefault((home[label], cluster), []).append(label)
     order = {cluster: i for i, cluster in enumerate(first)}
     return [Flow(*pair, tuple(labels)) for pair, labels in sorted(found.items(), key=lambda item: order[item[0][0]])]
+
+
+def gathered(partition: Partition, most: int) -> Partition:
+    """The partition with its largest clusters alone, and all others as one.
+
+    >>> gathered({"0": [0], "1": [1, 2], "2": [3], "3": [4, 5]}, 3)
+    {'1': [1, 2], '3': [4, 5], 'others': [0, 3]}
+    """
+    if len(partition) <= most:
+        return partition
+    order = sorted(partition, key=lambda cluster: (-len(partition[cluster]), int(cluster)))
+    rest = sorted(label for cluster in order[most - 1 :] for label in partition[cluster])
+    return {cluster: partition[cluster] for cluster in order[: most - 1]} | {OTHERS: rest}
 
 
 def names_by_position(steps: Sequence[Step], clusters: Sequence[Sequence[str]]) -> dict[int, str]:

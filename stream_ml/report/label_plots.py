@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from stream_ml.report.canvas import Canvas, Plot, colour
-from stream_ml.report.label_history import Partition, Step, flows, selected
+from stream_ml.report.label_history import OTHERS, Partition, Step, flows, gathered, selected
 from stream_ml.report.svg import SERIES
 from stream_ml.report.words import listed
 
@@ -21,6 +22,8 @@ __all__ = ["cluster_colours", "dendrogram_plot", "flow_plot", "heat_map_plot", "
 
 STEPS_WIDE, STEPS_NARROW = 10, 4
 """Partitions that a flow shows."""
+MOST_CLUSTERS = 64
+"""Clusters of a partition that it shows; the smallest go together."""
 APART = 1.06
 """Height from which on a dendrogram joins clusters."""
 STRETCH = 0.22
@@ -37,7 +40,7 @@ def cluster_colours(steps: Sequence[Step]) -> dict[str, str]:
     >>> colours["0"] == colours["2"], colours["0"] == colours["1"]
     (True, False)
     """
-    colours: dict[str, str] = {}
+    colours: dict[str, str] = {OTHERS: colour("c9")}
     before: Partition = {}
     turn = 0
     for step in steps:
@@ -63,7 +66,10 @@ def flow_plot(steps: Sequence[Step], colours: Mapping[str, str], names: Mapping[
         return None
 
     def draw(width: float) -> Canvas:
-        shown = selected(steps, STEPS_NARROW if width < 400 else STEPS_WIDE)
+        shown = [
+            replace(step, partition=gathered(step.partition, MOST_CLUSTERS))
+            for step in selected(steps, STEPS_NARROW if width < 400 else STEPS_WIDE)
+        ]
         n_labels = max(sum(map(len, step.partition.values())) for step in shown)
         n_clusters = max(len(step.partition) for step in shown)
         height = float(np.clip(14 * n_clusters + 120, 180, 420))
@@ -98,7 +104,11 @@ def _in_order(partition: Partition, before: Partition) -> Partition:
 
     def rank(item: tuple[str, list[int]]) -> tuple[float, int, int]:
         known = [place[label] for label in item[1] if label in place]
-        return (float(np.mean(known)) if known else float(len(before)), -len(item[1]), int(item[0]))
+        return (
+            float(np.mean(known)) if known else float(len(before)),
+            -len(item[1]),
+            -1 if item[0] == OTHERS else int(item[0]),
+        )
 
     return dict(sorted(partition.items(), key=rank))
 

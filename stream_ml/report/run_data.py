@@ -15,6 +15,12 @@ from stream_ml.errors import ConfigError
 __all__ = ["RunData", "named_apart", "read_run"]
 
 Row = dict[str, float | None]
+WANTED = {
+    "stream", "model", "metrics", "baselines", "events", "n_scored", "instances_per_second", "peak_rss_mb"
+}  # fmt: skip
+"""What a summary must have."""
+CHANGES = {"split": ("before", "after"), "merge": ("before", "after"), "move": ("before", "after"), "join": ("joined",)}
+"""What must be told of a change of the clusters: clusters by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ def read_run(path: Path) -> RunData:
         raise ConfigError(f"{path}: holds no summary.json; expected the directory of a run that has ended")
     wanted = ("config.yaml", "windows.csv", "events.jsonl", "structure.json", "resources.csv")
     summary = _json(path / "summary.json")
-    if not {"stream", "model", "metrics", "n_scored"} <= set(summary):
+    if not set(summary) >= WANTED:
         raise ConfigError(f"{path / 'summary.json'}: is not that of a run")
     config = path / "config.yaml"
     return RunData(
@@ -105,8 +111,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             event = orjson.loads(line)
-            event["kind"], event["instance"], event["changed"]
+            whole = isinstance(event["instance"], int) and isinstance(event["reason"], dict)
+            told = all(isinstance(event["changed"][side], dict) for side in CHANGES.get(event["kind"], ()))
         except (orjson.JSONDecodeError, KeyError, TypeError):
+            whole = told = False
+        if not (whole and told):
             raise ConfigError(f"{path}:{number}: is no event") from None
         found.append(event)
     return found

@@ -93,13 +93,13 @@ def test_the_replayed_partition_is_that_of_the_clusters(seed):
     clusters = LabelClusters(0, min_size=2)
     changes = clusters.grow(9)
     for part in range(3):
-        group = rng.integers(0, 3, 400)
+        group = rng.integers(0, 3, 900)
         order = rng.permutation(9)
-        y = (np.repeat(np.eye(3)[group], 3, axis=1) * (rng.random((400, 9)) < 0.9) > 0)[:, order]
+        y = (np.repeat(np.eye(3)[group], 3, axis=1) * (rng.random((900, 9)) < 0.9) > 0)[:, order]
         indptr = np.concatenate([[0], y.sum(1).cumsum()])
-        clusters.update(indptr, y.nonzero()[1].astype(np.int32), np.full(400, 2, dtype=np.uint8), 0, 400)
-        clusters.statistics.scale(0.1)
-        changes += clusters.check(400 * (part + 1))
+        clusters.update(indptr, y.nonzero()[1].astype(np.int32), np.full(900, 2, dtype=np.uint8), 0, 900)
+        changes += clusters.check(900 * (part + 1))
+        clusters.reopen(0.1)
     events = []
     for change in changes:
         before, after = ({str(c): labels for c, labels in side.items()} for side in (change.before, change.after))
@@ -108,8 +108,9 @@ def test_the_replayed_partition_is_that_of_the_clusters(seed):
         else:
             events.append(event(change.kind, change.instance, before, after))
     steps = partition_steps(events)
+    assert len(steps) > 1
     assert steps[-1].partition == {str(c): labels.tolist() for c, labels in clusters.partition.items()}
     colours = cluster_colours(steps)
-    assert {c for step in steps for c in step.partition} == set(colours)
+    assert {c for step in steps for c in step.partition} <= set(colours)
     for step in steps:  # so few clusters never share one
         assert len({colours[c] for c in step.partition}) == len(step.partition)

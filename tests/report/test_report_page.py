@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import orjson
 import pytest
+from markupsafe import escape as markup_escape
 
 from stream_ml.cli import report as command
 from stream_ml.cli.main import main
@@ -263,3 +265,21 @@ def test_every_kind_of_mark_has_its_row(runs):
     assert contents.notes == {}
     assert len(contents.labels) == 12
     assert contents.changes[0].title.startswith("split at ")
+
+
+def test_names_of_any_kind_are_shown_as_they_are(tmp_path):
+    names = ["<script>alert(1)</script>", "$x^2$", "ラベル", "q\"'&;", "tab\there\x0b", "}{{ 1 }}"]
+    rows = []
+    for i in range(700):
+        pair = (i * 7 + i // 3) % 3
+        rows.append(orjson.dumps({"x": {f"<{pair}>": 1 + i % 2}, "y": [names[2 * pair], names[2 * pair + 1]]}))
+    (tmp_path / "<i>.jsonl").write_bytes(b"\n".join(rows))
+    line = ["evaluate", "--source", str(tmp_path / "<i>.jsonl"), "--out", str(tmp_path / "out"), "--window", "100"]
+    assert main([*line, "--quiet", "--report"]) == 0
+    text = (tmp_path / "out" / "report.html").read_text()
+    page = check_page(text)
+    assert page.tags["script"] == 1
+    assert "1 }}" in text
+    assert any("<script>alert(1)</script>" in tip for tip in page.tips)
+    for name in names[:4]:
+        assert escape(name, quote=False) in text or escape(name) in text or str(markup_escape(name)) in text
