@@ -194,6 +194,20 @@ def report(
 
 
 @app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="Saved model, or a checkpoint of a run or of the service.")],
+    trees: Annotated[bool, typer.Option("--trees", help="Print the clusters' trees, too.")] = False,
+    dot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write clusters and trees as a graph for Graphviz.")
+    ] = None,
+) -> None:
+    """Show what a saved model is made of: clusters, trees, drift detectors, memory by part."""
+    from stream_ml.cli.inspect import inspect_model
+
+    inspect_model(model, trees=trees, dot=dot)
+
+
+@app.command()
 def consume(
     config: Annotated[str | None, typer.Argument(help="YAML file; see configs/kafka.yaml.", show_default=False)] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key.")] = None,

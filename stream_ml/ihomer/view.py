@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.decisions import Deciders
+from stream_ml.drift import adwin_mean, adwin_width
 from stream_ml.experts import ROOT_EXPERTS, SleepSchedule, Stacking
 from stream_ml.ihomer.partition import Partition
+from stream_ml.ihomer.watch import DEPENDENCE, LOSS, LossWatch
 from stream_ml.streams.schema import Schema
 
 __all__ = ["EXPERTS", "ModelView"]
@@ -35,6 +37,7 @@ class ModelView:
     _stacking: Stacking
     _sleep: SleepSchedule
     _deciders: Deciders
+    _watch: LossWatch
 
     def glance(self, labels: NDArray[np.int64]) -> dict[str, Any]:
         """What changes as a model learns, JSON-ready; {} before data.
@@ -99,8 +102,45 @@ class ModelView:
                 "pairs": pairs,
             },
             "clusters": {str(cluster): len(members) for cluster, members in clusters.partition.items()},
-            "hierarchy": clusters.tree.nested(),
+            "hierarchy": self.hierarchy(),
             "trees": self._trees(self._schema),
+        }
+
+    def hierarchy(self) -> Any:
+        """The tree above the clusters as nested pairs of their ids; a single cluster's id; None before data."""
+        return None if self._schema is None else self._partition.clusters.tree.nested()
+
+    def trees(self) -> dict[int, dict[str, Any]]:
+        """Per cluster, by id: its `labels` (positions), and its tree: `nodes`, `depth`, `root`, `text`.
+
+        `root` and `text` are what the tree's `describe` and `to_text` give, with names.
+        """
+        if self._schema is None:
+            return {}
+        features = [f.name for f in self._schema.features]
+        values = [f.values for f in self._schema.features]
+        found = {}
+        for cluster, learner in self._partition.learners.items():
+            tree, labels = learner.tree, learner.labels.tolist()
+            names = {"features": features, "labels": [self._schema.labels[i] for i in labels], "values": values}
+            root, text = tree.describe(**names), tree.to_text(**names)
+            found[cluster] = {"labels": labels, "nodes": tree.n_nodes, "depth": tree.depth, "root": root, "text": text}
+        return found
+
+    def drift_windows(self) -> dict[str, dict[str, float]]:
+        """Windows of the detectors that tell drift, by what they watch: `loss`, `dependence`, or a cluster's id.
+
+        `width`, in values seen since the window's begin, and `mean` of the loss in it.
+        """
+        if self._schema is None:
+            return {}
+        bank, named = self._watch.drift_bank, {LOSS: "loss", DEPENDENCE: "dependence"}
+        return {
+            named.get(watched, str(watched)): {
+                "width": float(adwin_width(bank, slot)),
+                "mean": float(adwin_mean(bank, slot)),
+            }
+            for watched, slot in self._watch.detector_of.items()
         }
 
     def _trees(self, schema: Schema) -> list[dict[str, Any]]:

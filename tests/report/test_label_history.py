@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream_ml.labels import LabelClusters
 from stream_ml.report.label_history import flows, names_by_position, partition_steps, selected
-from stream_ml.report.label_plots import cluster_colours
+from stream_ml.report.label_plots import cluster_colours, flow_plot
 
 quick = settings(deadline=None, derandomize=True, max_examples=40)
 
@@ -114,3 +114,13 @@ def test_the_replayed_partition_is_that_of_the_clusters(seed):
     assert {c for step in steps for c in step.partition} <= set(colours)
     for step in steps:  # so few clusters never share one
         assert len({colours[c] for c in step.partition}) == len(step.partition)
+
+
+def test_of_hundreds_of_clusters_the_smallest_flow_together():
+    whole = list(range(600))
+    parts = {str(c): [2 * c - 2, 2 * c - 1] for c in range(1, 301)}
+    steps = partition_steps([joined(0, c0=whole), event("split", 100, {"0": whole}, parts)])
+    canvas = flow_plot(steps, cluster_colours(steps), {}).draw(960)
+    blocks = [tip for tip in canvas.titles.values() if " at 100: " in tip]
+    assert len(blocks) == 64
+    assert "cluster others at 100: 474 labels" in "".join(blocks)
