@@ -20,9 +20,9 @@ lint: $(STAMP)
 
 # The browser that the test of the report opens it in: where there is none, on Debian and as root, it is installed.
 chromium:
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
 	else echo "chromium is not installed: the browser test is left out"; fi
 
 bench: $(STAMP)

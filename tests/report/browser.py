@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BINARIES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BINARIES = ("chromium", "google-chrome")
 FLAGS = (
     "--headless",
     "--no-sandbox",
