@@ -1,4 +1,4 @@
-"""Two runs that all tests here look at: one of the classifier on a stream that drifts, one of a baseline."""
+"""Runs that all tests here look at: one of the classifier on a stream that drifts, two of baselines, side by side."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     here = tmp_path_factory.getbasetemp()
     folder = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "reported"
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "plain" / "summary.json").exists():
+        if not (folder / "both.html").exists():
             make(folder)
-    return {name: folder / name for name in ("drifts", "plain")}
+    return {name: folder / name for name in ("drifts", "plain", "frequent", "both.html")}
 
 
 def make(folder: Path) -> None:
@@ -33,5 +33,7 @@ def make(folder: Path) -> None:
     (folder / "drifts.yaml").write_text(SCENARIO)
     line = ["evaluate", "--source", str(folder / "drifts.yaml"), "--window", "200", "--out", str(folder / "drifts")]
     assert main([*line, "--quiet", "--report"]) == 0
-    line = ["evaluate", "--model", "no_change", "--limit", "900", "--window", "300", "--out", str(folder / "plain")]
-    assert main([*line, "--quiet"]) == 0
+    for name, model in (("plain", "no_change"), ("frequent", "majority_labelset")):
+        line = ["evaluate", "--model", model, "--limit", "900", "--window", "300", "--out", str(folder / name)]
+        assert main([*line, "--quiet"]) == 0
+    assert main(["report", str(folder / "frequent"), str(folder / "plain"), "--out", str(folder / "both.html")]) == 0

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import pytest
 from report.browser import Browser, NoBrowserError
 
-from stream_ml.cli.main import main
-
 VISIBLE = "[...document.querySelectorAll('.plot svg')].filter(x => x.checkVisibility())"
 COLUMN = "[...document.querySelectorAll('#labels tbody tr')].map(row => row.cells[%d].textContent)"
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
@@ -100,12 +98,10 @@ def test_it_fits_the_screen(page, width):
     assert min(sizes) > 7
 
 
-def test_two_runs_are_beside_each_other(browser, runs, tmp_path):
-    out = tmp_path / "both.html"
-    assert main(["report", str(runs["plain"]), str(runs["plain"]), "--out", str(out)]) == 0
+def test_two_runs_are_beside_each_other(browser, runs):
     browser.look(1280)
     browser.console.clear()
-    browser.open(out)
+    browser.open(runs["both.html"])
     tops = "[...document.querySelectorAll('#over-time .card')].map(x => x.getBoundingClientRect().top)"
     first, second = browser.run(tops)
     assert first == second
