@@ -5,18 +5,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint bench moa wheel kafka soak lock clean
+.PHONY: run test lint chromium bench moa wheel kafka soak lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
 
-test: lint
+test: lint chromium
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The browser that the test of the report opens it in: where there is none, on Debian and as root, it is installed.
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else echo "chromium is not installed: the browser test is left out"; fi
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py

@@ -78,6 +78,9 @@ class OutputSection(_Section):
     checkpoint_every: int | None = Field(
         None, ge=1, le=LARGEST, description="Instances between checkpoints; null: only when a run is stopped."
     )
+    report: bool | None = Field(
+        None, description="Write report.html at the end; null: unless --quiet, and if the packages for it are there."
+    )
 
 
 class RunConfig(_Section):

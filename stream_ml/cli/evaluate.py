@@ -13,6 +13,7 @@ from rich.console import Console
 
 from stream_ml.cli.config import OutputSection, RunConfig, load_config
 from stream_ml.cli.models import MODELS
+from stream_ml.cli.report import INSTALL, check_packages, missing_packages, write_report
 from stream_ml.cli.saved import (
     FinishedError,
     StoppedRun,
@@ -77,6 +78,8 @@ def evaluate_config(
                 _Out().print(str(finished), markup=False, highlight=False, soft_wrap=True)
             return 0
     config = load_config(path, options, overrides) if stopped is None else stopped.config
+    if config.output.report:
+        check_packages()
     if config.output.save_model is not None:
         check_model_file(config.output.save_model, config.model.name)
     # numba is loaded from here on: a wrong configuration is told at once
@@ -168,6 +171,8 @@ def _run(
         _save(model, config.output.save_model)
     if not quiet:
         _tell(stream, result, files, config)
+    if told := _report(directory.path, config, interrupted=summary["interrupted"], quiet=quiet):
+        _Out().print(told, markup=False, highlight=False, soft_wrap=True)
     return (signals.received or signal.SIGINT) if summary["interrupted"] else 0
 
 
@@ -253,6 +258,21 @@ def _tell(stream: Stream, result: Result, files: Sequence[Path], config: RunConf
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def _report(directory: Path, config: RunConfig, *, interrupted: bool, quiet: bool) -> str | None:
+    """Write the report of a run, unless told otherwise; gives the line that is said of it."""
+    wanted = config.output.report
+    if wanted is False or (wanted is None and quiet):
+        return None
+    later = f"stream-ml report {directory}"
+    if interrupted:
+        line = f"to see it so far: {later}"
+    elif missing := missing_packages():
+        line = f"report: needs {', '.join(missing)}: {INSTALL}, then {later}"
+    else:
+        line = f"report: {write_report([directory])[0]}"
+    return None if quiet else line
+
+
 def portable(config: RunConfig) -> RunConfig:
     """A configuration that means the same in any directory; results go to a new one."""
     stream, output = config.stream, config.output
@@ -262,7 +282,9 @@ def portable(config: RunConfig) -> RunConfig:
     update = {
         "stream": stream.model_copy(update={"source": _absolute(stream.source), "labels": labels}),
         "model": config.model.model_copy(update={"file": _absolute(config.model.file)}),
-        "output": OutputSection(save_model=_absolute(output.save_model), checkpoint_every=output.checkpoint_every),
+        "output": OutputSection(
+            save_model=_absolute(output.save_model), checkpoint_every=output.checkpoint_every, report=output.report
+        ),
     }
     return config.model_copy(update=update)
 

@@ -82,12 +82,15 @@ def evaluate(
     resume: Annotated[
         str | None, typer.Option(metavar="DIR|CHECKPOINT", help="Go on with a run where its checkpoint stands.")
     ] = None,
+    report: Annotated[
+        bool | None, typer.Option("--report/--no-report", help="Write report.html at the end; else: unless --quiet.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a model over a stream, each instance predicted before it is learned, beside two baselines.
 
-    Writes summary.json, windows.csv, events.jsonl and the config.yaml that repeats the run. Options stand above the
-    configuration file, --set above options.
+    Writes summary.json, windows.csv, events.jsonl, structure.json, resources.csv, the config.yaml that repeats the run,
+    and report.html, which shows them. Options stand above the configuration file, --set above options.
     """
     from stream_ml.cli.evaluate import evaluate_config
 
@@ -112,6 +115,7 @@ def evaluate(
         "output.overwrite": overwrite or None,
         "output.save_model": save_model,
         "output.checkpoint_every": checkpoint_every,
+        "output.report": report,
     }
     options = {key: value for key, value in given.items() if value is not None}
     if number := evaluate_config(config, options, set_ or [], quiet=quiet, resume=resume):
@@ -170,6 +174,37 @@ def benchmark(
     interrupted, failed = benchmark_config(config, out, jobs, quiet=quiet)
     if interrupted or failed:
         raise typer.Exit(SIGNALLED + interrupted if interrupted else FAILED)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Directories that evaluate wrote.")],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The page. Else: report.html, of one run in its directory.")
+    ] = None,
+    plots: Annotated[str | None, typer.Option(metavar="DIR", help="Write each plot as PNG and SVG, too.")] = None,
+) -> None:
+    """Show a run as one page that needs nothing but a browser; of several runs, side by side."""
+    from stream_ml.cli.report import write_report
+
+    page, files = write_report(runs, None if out is None else Path(out), None if plots is None else Path(plots))
+    typer.echo(f"report: {page}")
+    if files:
+        typer.echo(f"plots: {len(files)} files in {plots}")
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="Saved model, or a checkpoint of a run or of the service.")],
+    trees: Annotated[bool, typer.Option("--trees", help="Print the clusters' trees, too.")] = False,
+    dot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write clusters and trees as a graph for Graphviz.")
+    ] = None,
+) -> None:
+    """Show what a saved model is made of: clusters, trees, drift detectors, memory by part."""
+    from stream_ml.cli.inspect import inspect_model
+
+    inspect_model(model, trees=trees, dot=dot)
 
 
 @app.command()

@@ -28,6 +28,7 @@ MAY_CHANGE = (
     "output.overwrite",
     "output.save_model",
     "output.checkpoint_every",
+    "output.report",
 )
 """Options of a run that goes on: nothing of what it does depends on them, but for where the stream ends."""
 

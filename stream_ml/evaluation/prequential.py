@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-import stream_ml
 from stream_ml.errors import ArtefactError, DataError
 from stream_ml.evaluation.baselines import MajorityLabelset, NoChange
 from stream_ml.evaluation.calibration import Calibration
 from stream_ml.evaluation.fingerprint import Fingerprint
-from stream_ml.evaluation.metrics import METRICS, Metrics
+from stream_ml.evaluation.looks import LABELS_TOGETHER, Looks, frequent, resources_of, structure_of
+from stream_ml.evaluation.metrics import Metrics
 from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
+from stream_ml.evaluation.run_summary import summary_of
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.state import json_array
 from stream_ml.streams.batch import PREDICT, Batch, Predictions, first_learned
@@ -32,12 +29,14 @@ from stream_ml.streams.schema import Schema
 __all__ = ["Model", "Progress", "Result", "RunState", "part_of", "prequential"]
 
 COUNTS = ("n_rows", "n_predicted", "n_learned", "n_scored", "in_window", "n_labels", "n_features")
-COUNTED_EVENTS = ("drift", "warning", "split", "merge", "swap", "restructure")
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What the loop needs of a model. `clusters` and `drain_events` are read where a model has them."""
+    """What the loop needs of a model.
+
+    `clusters`, `drain_events`, `glance`, `structure` and `memory_usage` are read where a model has them.
+    """
 
     def test_then_train(self, batch: Batch) -> Predictions:
         """Predict each row of the batch before learning it."""
@@ -97,11 +96,17 @@ class Result:
         baselines' with `no_change_` and `majority_labelset_`.
     events
         All events in order.
+    structure
+        The labels one by one, and what the model has become: see `structure_of`.
+    resources
+        What the run had cost at its looks (see `Looks`) and at its end.
     """
 
     summary: dict[str, Any]
     windows: list[dict[str, float | None]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    structure: dict[str, Any] = field(default_factory=dict)
+    resources: list[dict[str, float | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,7 @@ def prequential(
         state.restore(start)
         began -= start.facts["wall_seconds"]
         batches = _after(batches, state, start, getattr(stream, "name", "the stream"))
+    batches = _cut_at_looks(batches, state)
     interrupted, whole = False, True
 
     def checkpoint(finished: bool) -> None:
@@ -260,8 +266,8 @@ def prequential(
     if whole:  # without a guard, an interrupt may have come in the middle of a batch
         with suppress(KeyboardInterrupt), guard():
             checkpoint(finished=not interrupted)
-    state.close_window()
-    result.summary = _summary(state, stream, model, name or type(model).__name__)
+    state.end()
+    result.summary = summary_of(state, stream, model, name or type(model).__name__)
     result.summary["wall_seconds"] = time.perf_counter() - began
     result.summary["interrupted"] = interrupted
     return result
@@ -276,6 +282,7 @@ class _Run:
         self.schema: Schema | None = None
         self.n_labels = self.n_features = 0
         self.fingerprint = Fingerprint()
+        self.looks = Looks(window)
 
     def take(self, batch: Batch) -> Predictions:
         """One batch through all predictors."""
@@ -300,6 +307,9 @@ class _Run:
         model = self.scored["model"].model
         if hasattr(model, "drain_events"):
             self.result.events += model.drain_events()
+        if len(rows) and self.looks.left(self.n_scored) == self.looks.every:
+            own = self.scored["model"]
+            self.looks.take(model, self.n_scored, own.seconds, frequent(own.overall.label_counts(), LABELS_TOGETHER))
         return predictions["model"]
 
     @property
@@ -322,6 +332,15 @@ class _Run:
         row |= {f"fading_{metric}": value for metric, value in self.scored["model"].faded.result().items()}
         self.result.windows.append(row)
         self.in_window = 0
+
+    def end(self) -> None:
+        """Note the last window, and what the model has become."""
+        self.close_window()
+        own, labels = self.scored["model"], self.schema.labels if self.schema is not None else []
+        self.result.structure = structure_of(self.looks, own.model, own.overall.label_counts(), labels)
+        self.result.resources = self.looks.resources
+        if not self.result.resources or self.result.resources[-1]["instance"] != self.n_scored:
+            self.result.resources.append(resources_of(own.model, self.n_scored, own.seconds))
 
     def state(self, more: dict[str, Any]) -> RunState:
         """Where the run is, to go on from it."""
@@ -347,6 +366,7 @@ class _Run:
         # as text: plain values of an artefact lose the order of their keys
         arrays["windows"] = json_array(self.result.windows)
         arrays["events"] = json_array([event.to_dict() for event in self.result.events])
+        arrays |= self.looks.state_dict()
         return RunState(arrays, facts | {name: getattr(self, name) for name in COUNTS} | more)
 
     def restore(self, start: RunState) -> None:
@@ -370,6 +390,7 @@ class _Run:
             setattr(self, name, int(facts[name]))
         self.schema = None if facts["schema"] is None else Schema.from_dict(facts["schema"])
         self.fingerprint = Fingerprint()
+        self.looks.load_state_dict(start.arrays)
         self.result.windows = json.loads(start.arrays["windows"].tobytes())
         self.result.events = [Event(**event) for event in json.loads(start.arrays["events"].tobytes())]
 
@@ -385,6 +406,20 @@ class _Run:
             model.overall.result(),
             len(self.result.events),
         )
+
+
+def _cut_at_looks(batches: Iterator[Batch], run: _Run) -> Iterator[Batch]:
+    """The batches, cut behind the rows that end the distance to the next look."""
+    for whole in batches:
+        batch = whole
+        while True:
+            scored = np.flatnonzero(((batch.mode & PREDICT) != 0) & batch.labelled)
+            left = run.looks.left(run.n_scored)
+            stop = int(scored[left - 1]) + 1 if len(scored) >= left else len(batch)
+            yield batch if stop == len(batch) else batch.rows(0, stop)
+            if stop == len(batch):
+                break
+            batch = batch.rows(stop, len(batch))
 
 
 def _after(batches: Iterator[Batch], run: _Run, start: RunState, name: str) -> Iterator[Batch]:
@@ -419,69 +454,3 @@ def _changed(name: str, problem: str, expected: str | None, found: str | None) -
     """The stream is not the one that the run was of."""
     hint = "the stream changed since; a new run begins anew"
     return DataError(problem, source=name, expected=expected, found=found, hint=hint)
-
-
-def _summary(run: _Run, stream: Any, model: Model, name: str) -> dict[str, Any]:
-    """The content of `summary.json`."""
-    overall = run.scored["model"].overall
-    seconds = run.scored["model"].seconds
-    labels = run.schema.labels if run.schema is not None else []
-    cardinality = overall.cardinality()
-    kinds = Counter(event.kind for event in run.result.events)
-    skipped = getattr(stream, "skipped", None)
-    return {
-        "stream": {
-            "name": getattr(stream, "name", run.schema.name if run.schema is not None else "stream"),
-            "n_instances": run.n_instances,
-            "n_features": run.n_features,
-            "n_labels": run.n_labels,
-            "cardinality": cardinality,
-            "density": cardinality / run.n_labels if run.n_labels else 0.0,
-            "skipped": int(getattr(skipped, "count", skipped or 0)),
-        },
-        "model": {"name": name, "parameters": model.parameters},
-        "n_scored": run.n_scored,
-        "n_learned": run.n_learned,
-        "seconds": seconds,
-        "instances_per_second": run.n_instances / seconds if seconds else 0.0,
-        "peak_rss_mb": _peak_rss_mb(),
-        "metrics": _of(overall) | dict.fromkeys(RANKED) | run.scored["model"].ranked.result(),
-        "objectives": _objectives(run.scored["model"]),
-        "calibration": run.scored["model"].calibration.result(),
-        "fading_metrics": _of(run.scored["model"].faded),
-        # a label set ranks nothing
-        "baselines": {key: _of(s.overall) | dict.fromkeys(RANKED) for key, s in run.scored.items() if key != "model"},
-        "events": {kind: kinds[kind] for kind in (*COUNTED_EVENTS, *sorted(set(kinds) - set(COUNTED_EVENTS)))},
-        "clusters": [[labels[label] for label in cluster] for cluster in getattr(model, "clusters", [])],
-        "versions": {
-            "stream_ml": stream_ml.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-        },
-    }
-
-
-def _objectives(scored: _Scored) -> dict[str, dict[str, float | None]]:
-    """Metrics by objective, the model's own first; {} when no others were asked for."""
-    if not scored.alternatives:
-        return {}
-    own = getattr(scored.model, "objectives", ("own",))[0]
-    return {own: _of(scored.overall)} | {name: _of(metrics) for name, metrics in scored.alternatives.items()}
-
-
-def _of(metrics: Metrics) -> dict[str, float | None]:
-    """Metrics by name; None of all when nothing was scored."""
-    return {**metrics.result()} if metrics.n_rows else dict.fromkeys(METRICS)
-
-
-def _peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, in MB."""
-    if sys.platform == "win32":
-        import psutil
-
-        return float(psutil.Process().memory_info().peak_wset) / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)

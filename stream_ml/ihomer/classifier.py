@@ -22,6 +22,7 @@ from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.rows import check_positions, without_scored_labels
 from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
+from stream_ml.ihomer.view import EXPERTS, ModelView
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
@@ -40,7 +41,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier:
+class IHomerClassifier(ModelView):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
@@ -383,8 +384,7 @@ class IHomerClassifier:
         """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,); {} before data."""
         if self._schema is None:
             return {}
-        names = (*ROOT_EXPERTS, "leaf_prior", "leaf_naive_bayes", "leaf_labelset", "intercept")
-        return dict(zip(names, self._stacking.weights(), strict=True))
+        return dict(zip((*EXPERTS, "intercept"), self._stacking.weights(), strict=True))
 
     @property
     def n_tree_nodes(self) -> int:

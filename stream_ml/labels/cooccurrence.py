@@ -135,6 +135,17 @@ class Cooccurrence:
         place = find_pair(self._keys, (min(a, b) << 32) + max(a, b))
         return float(self._counts[place] * self._unit()) if self._keys[place] >= 0 else 0.0
 
+    def among(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Fading numbers of instances with both labels of each pair, (n, n) with a diagonal of zeros, and with each."""
+        place = np.full(self.n_labels, -1, dtype=np.int64)
+        place[labels] = np.arange(len(labels))
+        used = np.flatnonzero(self._keys >= 0)
+        first, second = place[self._keys[used] >> 32], place[self._keys[used] & 0xFFFFFFFF]
+        inside = (first >= 0) & (second >= 0)
+        both = np.zeros((len(labels), len(labels)))
+        both[first[inside], second[inside]] = self._counts[used[inside]] * self._unit()
+        return both + both.T, self.counts()[labels]
+
     def typical_size(self) -> int:
         """Most frequent number of labels of an instance that has any; 1 before there is one."""
         return int(self._sizes[1:].argmax()) + 1 if self._sizes[1:].any() else 1

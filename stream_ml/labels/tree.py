@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,21 @@ class ClusterTree:
     def children(self, inner: int) -> list[int]:
         """The two nodes below the inner node `inner`: clusters as they are, an inner node `k` as `-1 - k`."""
         return list(self._children[-1 - inner])
+
+    def nested(self) -> Any:
+        """The hierarchy as nested pairs of cluster ids; None when there is no cluster.
+
+        >>> tree = ClusterTree()
+        >>> tree.replace([], [0])
+        >>> tree.replace([0], [1, 2, 3])
+        >>> tree.nested()
+        [[1, 2], 3]
+        """
+
+        def below(node: int) -> Any:
+            return node if node >= 0 else [below(child) for child in self._children[node]]
+
+        return None if self._root is None else below(self._root)
 
     def replace(self, before: Iterable[int], after: Sequence[int]) -> None:
         """Clusters `before` became `after`, listed so that similar ones are neighbours."""

@@ -18,12 +18,21 @@ from stream_ml.ihomer.events import Event
 from stream_ml.storage import write_artefact
 from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
-__all__ = ["CHECKPOINT", "PREDICTIONS", "RUN_FILES", "RunDirectory"]
+__all__ = ["CHECKPOINT", "PREDICTIONS", "REPORT", "RUN_FILES", "RunDirectory"]
 
-CHECKPOINT, PREDICTIONS = "checkpoint.safetensors", "predictions.jsonl"
+CHECKPOINT, PREDICTIONS, REPORT = "checkpoint.safetensors", "predictions.jsonl", "report.html"
 RUN_FILES = (
-    "summary.json", "config.yaml", "windows.csv", "events.jsonl", "reliability.csv", PREDICTIONS, CHECKPOINT
-)  # fmt: skip
+    "summary.json",
+    "config.yaml",
+    "windows.csv",
+    "events.jsonl",
+    "structure.json",
+    "resources.csv",
+    "reliability.csv",
+    PREDICTIONS,
+    CHECKPOINT,
+    REPORT,
+)
 """All that a run may write. A directory that holds anything else is not a run's, and is never written to."""
 LEAVINGS = f".{CHECKPOINT}.*.part"
 """What a process that was killed while it wrote a checkpoint has left."""
@@ -131,12 +140,16 @@ class RunDirectory:
             file.write(config.encode())
         self._write_table("windows.csv", result.windows or [{"instance": None, "rows": None}])
         self._write_events(result.events)
+        with self._open("structure.json") as file:
+            file.write(orjson.dumps(result.structure, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY))
+        self._write_table("resources.csv", result.resources)
         if reliability := result.summary["calibration"].get("reliability"):
             self._write_table("reliability.csv", reliability)
         self.close()
         with self._open("summary.json") as file:
             options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
             file.write(orjson.dumps(result.summary, option=options))
+        (self.path / REPORT).unlink(missing_ok=True)  # of the run as it was before it went on
         return [self.path / name for name in RUN_FILES if (self.path / name).exists()]
 
     def close(self) -> None:
@@ -166,7 +179,7 @@ class RunDirectory:
     def _write_table(self, name: str, rows: Sequence[Mapping[str, float | None]]) -> None:
         self._make()
         with (self.path / name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(row for row in rows if any(value is not None for value in row.values()))
 

@@ -62,7 +62,8 @@ def made(monkeypatch, tmp_path):
 
 
 def run(*arguments):
-    return main(["evaluate", "--model", "majority_labelset", "--window", "200", *map(str, arguments)])
+    line = ["evaluate", "--model", "majority_labelset", "--window", "200", "--no-report"]
+    return main([*line, *map(str, arguments)])
 
 
 def summary(path):
@@ -88,7 +89,7 @@ def test_files_of_a_run(tmp_path, capsys):
     assert load_config(out / "config.yaml").model.parameters == {"max_sets": 7}
     shown = capsys.readouterr()
     assert "made [up]: 600 instances, 4 features, 3 labels" in shown.out
-    assert "summary.json, config.yaml, windows.csv, events.jsonl, predictions.jsonl" in shown.out
+    assert "windows.csv, events.jsonl, structure.json, resources.csv, predictions.jsonl" in shown.out
     assert "no change" in shown.out
     assert shown.err == ""
 
@@ -147,7 +148,7 @@ def test_a_stream_without_labels_says_that_nothing_was_scored(tmp_path, monkeypa
     monkeypatch.undo()
     (tmp_path / "a.jsonl").write_text('{"x": {"a": 1}}\n' * 7 + '{"x": {"a": 1}, "y": ["l"]}\n')
     line = ["evaluate", "--source", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out"), "--limit", "7"]
-    assert main([*line, "--model", "no_change"]) == 0
+    assert main([*line, "--model", "no_change", "--no-report"]) == 0
     shown = capsys.readouterr()
     assert "nothing was scored: no instance that was predicted has labels (7 instances read)" in shown.out
     assert "*" not in shown.out
@@ -157,7 +158,7 @@ def test_a_stream_without_labels_says_that_nothing_was_scored(tmp_path, monkeypa
 
 
 def test_objectives_are_scored_in_one_pass(tmp_path, capsys):
-    line = ["evaluate", "--limit", "600", "--objective", "micro_f1", "--objectives", "all", "--out"]
+    line = ["evaluate", "--limit", "600", "--objective", "micro_f1", "--objectives", "all", "--no-report", "--out"]
     assert main([*line, str(tmp_path / "a")]) == 0
     shown, written = capsys.readouterr().out, summary(tmp_path / "a")
     assert next(iter(written["objectives"])) == "micro_f1"

@@ -44,7 +44,8 @@ def test_without_arguments_the_built_in_stream_goes_to_runs(tmp_path):
     summary = orjson.loads((run / "summary.json").read_bytes())
     assert summary["model"]["name"] == "ihomer"
     assert summary["n_scored"] == 2000
-    assert f"runs/{run.name}" in done.stdout
+    assert f"report: runs/{run.name}/report.html" in done.stdout
+    assert (run / "report.html").is_file()
     assert "\x1b" not in done.stdout + done.stderr
 
 
@@ -82,7 +83,7 @@ def test_a_signal_keeps_what_was_done(name, tmp_path):
 def test_a_full_disk_behind_stdout_is_one_line(tmp_path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [*COMMAND, "evaluate", "--model", "no_change", "--limit", "100", "--out", "out"],
+            [*COMMAND, "evaluate", "--model", "no_change", "--limit", "100", "--no-report", "--out", "out"],
             cwd=tmp_path,
             stdout=full,
             stderr=subprocess.PIPE,
@@ -96,7 +97,7 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
 def test_a_closed_pipe_is_no_noise(tmp_path):
     process = subprocess.Popen(
-        [*COMMAND, "evaluate", "--model", "no_change", "--limit", "100", "--out", "out"],
+        [*COMMAND, "evaluate", "--model", "no_change", "--limit", "100", "--no-report", "--out", "out"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -51,7 +51,9 @@ def command(model, stream, out, *more):
 def outcome(path):
     """All of a run that must not depend on the clock."""
     summary = orjson.loads((path / "summary.json").read_bytes())
-    files = [(path / name).read_bytes() for name in ("windows.csv", "events.jsonl", "predictions.jsonl")]
+    files = [
+        (path / name).read_bytes() for name in ("windows.csv", "events.jsonl", "predictions.jsonl", "structure.json")
+    ]
     return {name: summary[name] for name in STABLE}, files
 
 

@@ -20,7 +20,7 @@ from stream_ml.storage import read_artefact
 
 COMMAND = [sys.executable, "-m", "stream_ml.cli"]
 CLOCK = ("seconds", "instances_per_second", "peak_rss_mb", "wall_seconds")
-FILES = ("windows.csv", "events.jsonl", "reliability.csv", "predictions.jsonl", "config.yaml")
+FILES = ("windows.csv", "events.jsonl", "structure.json", "reliability.csv", "predictions.jsonl", "config.yaml")
 RUNS = {
     "ARFF, shuffled": ["--source", "x.arff", "--shuffle", "3"],
     "late labels": ["--source", "x.arff", "--delay", "130", "--limit", "500"],
