@@ -18,6 +18,7 @@ from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, Sl
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.files import MODEL, model_in
+from stream_ml.ihomer.one import RowByRow
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.rows import check_positions, without_scored_labels
@@ -36,7 +37,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier:
+class IHomerClassifier(RowByRow):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
