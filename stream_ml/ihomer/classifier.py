@@ -22,7 +22,7 @@ from stream_ml.ihomer.one import RowByRow
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.rows import check_positions, without_scored_labels
-from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
+from stream_ml.ihomer.state import PickledByState, check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
@@ -37,7 +37,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier(RowByRow):
+class IHomerClassifier(RowByRow, PickledByState):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
