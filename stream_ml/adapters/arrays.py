@@ -13,7 +13,7 @@ from stream_ml.errors import DataError
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Partial, Predictions, label_rows
 from stream_ml.streams.schema import Feature, Schema
 
-__all__ = ["ArrayRows", "indicators", "is_sparse"]
+__all__ = ["ArrayRows", "check_classes", "indicators", "is_sparse"]
 
 
 def is_sparse(matrix: Any) -> bool:
@@ -100,6 +100,22 @@ class ArrayRows:
             problem = "a label that is neither 0 nor 1"
             raise DataError(problem, source=f"row {row}", field=label, expected="0 or 1", found=str(values[at]))
         return indptr, indices, np.ones(n, dtype=np.bool_), None
+
+
+def check_classes(classes: Any, n_labels: int) -> None:
+    """Refuse values of labels other than 0 and 1: `[0, 1]`, or such a list for each label; None is fine.
+
+    Raises
+    ------
+    DataError
+        They are something else.
+    """
+    if classes is None:
+        return
+    each = list(classes) if all(np.ndim(values) for values in classes) else [classes] * n_labels
+    if len(each) != n_labels or not all(set(np.asarray(values).tolist()) <= {0, 1} for values in each):
+        expected = f"[0, 1], or that for each of the {n_labels} labels"
+        raise DataError("classes that labels do not have", field="classes", expected=expected, found=repr(classes))
 
 
 def indicators(predictions: Predictions, n_labels: int) -> NDArray[np.int64]:

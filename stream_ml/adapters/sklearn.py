@@ -19,7 +19,7 @@ except ImportError as error:
     needed = "scikit-learn 1.6 or newer: pip install 'stream-ml[sklearn]'"
     raise ImportError(f"stream_ml.adapters.sklearn needs {needed} ({error})") from error
 
-from stream_ml.adapters.arrays import ArrayRows, indicators, is_sparse
+from stream_ml.adapters.arrays import ArrayRows, check_classes, indicators, is_sparse
 from stream_ml.errors import StreamMLError
 from stream_ml.ihomer import IHomerClassifier
 from stream_ml.ihomer.parameters import (
@@ -204,10 +204,10 @@ class SklearnIHomerClassifier(ClassifierMixin, BaseEstimator):
             found = f"a {type_of_target(y)} target of {y.ndim} dimension{'s' * (y.ndim != 1)}"
             expected = "y of (rows, labels), 0 and 1"
             raise ValueError(f"Only binary classification is supported. Expected {expected}, found {found} ({hint})")
-        _check_classes(classes, y.shape[1])
         X = self._checked(X, first=first)
         check_consistent_length(X, y)
         with _value_errors():
+            check_classes(classes, y.shape[1])
             rows = self._begin(X, y, names) if first else self._rows
             if names is not None and list(map(str, names)) != rows.schema.labels:
                 raise ValueError(f"y has the columns {list(names)!r}; the first call had {self.classes_.tolist()!r}")
@@ -247,12 +247,3 @@ class SklearnIHomerClassifier(ClassifierMixin, BaseEstimator):
         if predictions is None or predictions.probabilities is None:
             return np.zeros((0, self.n_outputs_), dtype=np.float32)
         return predictions.probabilities
-
-
-def _check_classes(classes: Any, n_labels: int) -> None:
-    """Refuse values of labels other than 0 and 1."""
-    if classes is None:
-        return
-    each = list(classes) if all(np.ndim(values) for values in classes) else [classes] * n_labels
-    if len(each) != n_labels or not all(set(np.asarray(values).tolist()) <= {0, 1} for values in each):
-        raise ValueError(f"classes={classes!r}; expected [0, 1], or that for each of the {n_labels} columns of y")

@@ -31,7 +31,7 @@ class RowByRow(ABC):
     def test_then_train(self, batch: Batch) -> Predictions:
         """Predict, then learn, each row."""
 
-    def learn_one(self, x: Mapping[Any, Any], y: Mapping[Any, Any] | Collection[Any]) -> None:
+    def learn_one(self, x: Mapping[Any, Any], y: Mapping[Any, Any] | Collection[Any] | None) -> None:
         """Learn one row, without a prediction.
 
         Parameters
@@ -40,8 +40,8 @@ class RowByRow(ABC):
             `{feature: value}`: numbers, booleans, texts, None or NaN where missing. A feature that is left out is
             missing, or 0 where the model was made with a sparse schema. New features and texts may appear at any time.
         y
-            `{label: True or False}`. Labels that are left out or None are not known, and nothing is learned of them. Or
-            a collection of the positive labels: all others are absent.
+            `{label: True or False}`. Labels that are left out or None are not known, and nothing is learned of them; of
+            a row without known labels nothing at all. Or a collection of the positive labels: all others are absent.
 
         Raises
         ------

@@ -27,8 +27,8 @@ class DictRows:
     - `x`: values are numbers, booleans (0 and 1), texts, or None or NaN (missing). A feature that is left out is 0 in a
       sparse schema and missing in a dense one. A text is a value of a nominal feature that the schema has; else it
       makes a binary feature of its own, `colour=red`, which is 1, while those of other texts of that name are 0.
-    - `y`: `{label: true or false}`. Labels that are left out or None are not known; where none is known, the row is not
-      learned. Or a collection of the positive labels alone: all others are absent.
+    - `y`: `{label: true or false}`. Labels that are left out or None are not known; where none is known (or `y` is
+      None), the row is not learned. Or a collection of the positive labels alone: all others are absent.
 
     Names need not be texts; the schema calls them by their text, and two names of one text are an error.
 
@@ -98,22 +98,23 @@ class DictRows:
 
     def _checked(self, key: Hashable, value: Any) -> float | str:
         """The value as a number, a nominal one as its position; or the text that it is."""
-        kind = type(value)
-        at = self._feature(key, grow=False)
-        values = None if at is None else self.schema.features[at].values
+        text = isinstance(value, str)
+        if value is not None and not text and not isinstance(value, Real | np.bool_):
+            raise _bad("not a value", key, "a number, text, true, false or None", value)
         if value is None or value != value:
             return math.nan
+        at = self._feature(key, grow=False)
+        values = None if at is None else self.schema.features[at].values
         if values is not None:
             if str(value) not in values:
                 raise _bad("a value that the feature lacks", key, f"one of {listed(values)}", value)
             return float(values.index(str(value)))
-        if kind is str:
+        if text:
             return str(value)
-        if not isinstance(value, Real | np.bool_):
-            raise _bad("not a value", key, "a number, text, true, false or None", value)
-        if not abs(float(value)) < TOO_LARGE:
+        number: Any = value if isinstance(value, int) else float(value)
+        if not abs(number) < TOO_LARGE:
             raise _bad("too large for single precision", key, "at most 3.4e38", value)
-        return float(value)
+        return float(number)
 
     def _put_text(self, key: Hashable, value: str, cells: dict[int, float], *, grow: bool) -> None:
         """A text into the row: 1 for the feature made of it, 0 for its like."""

@@ -302,7 +302,7 @@ def test_wrong_first_rows_leave_no_model():
         model.partial_fit(X, Y * 3)
     with pytest.raises(NotFittedError):
         model.predict(X)
-    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\]; expected \[0, 1\], or that for each of the 2 columns"):
+    with pytest.raises(ValueError, match=r"'classes': .*expected \[0, 1\], or that for each of the 2 labels"):
         model.partial_fit(X, Y, classes=[0, 1, 2])
     model.partial_fit(X[:, :2], Y, classes=[np.array([0, 1])] * 2)
     assert model.n_features_in_ == 2
