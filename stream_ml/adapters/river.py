@@ -83,7 +83,7 @@ class RiverIHomerClassifier(MultiLabelClassifier):
 
 
 class RiverStream(DictStream):
-    """A dataset of river as a stream of batches: for `prequential`, `test_then_train`, `Limited`, `write_stream`.
+    """A dataset of river as a stream of batches: for `prequential`, `test_then_train`, `Limited`, `Delayed`.
 
     Parameters are those of `stream_ml.streams.dicts.DictStream`, which takes any `(x, y)` pairs.
 

@@ -19,6 +19,7 @@ from stream_ml.streams.source import RowBuilder, Stream
 __all__ = ["DictRows", "DictStream", "label_set"]
 
 PIECE = 1000
+PLAIN = {float, int, bool}
 
 
 class DictRows:
@@ -48,6 +49,8 @@ class DictRows:
         self.schema = schema
         self.builder = RowBuilder(schema)
         self._features, self._labels = _Names("features"), _Names("labels")
+        self._numeric: dict[Hashable, int] = {}
+        """Of the features met, those that are not nominal."""
         self._texts: dict[Hashable, dict[str, int]] = {}
 
     def add(self, x: Mapping[Any, Any], y: Mapping[Any, Any] | Collection[Any] | None) -> None:
@@ -81,6 +84,28 @@ class DictRows:
         """Positions and values of the row's features."""
         if not isinstance(x, Mapping):
             raise DataError("no features", source="x", expected="{feature: value}", found=repr(x))
+        cells = self._plain_cells(x)
+        if cells is None:
+            cells = self._any_cells(x, grow=grow)
+        if self.schema.sparse:
+            return {at: value for at, value in cells.items() if value}  # what is 0 is absent, and costs nothing
+        if len(cells) < self.schema.n_features:
+            cells = dict.fromkeys(range(self.schema.n_features), math.nan) | cells
+        return cells
+
+    def _plain_cells(self, x: Mapping[Any, Any]) -> dict[int, float] | None:
+        """The same where all features are known and all values are numbers, as nearly always; else None."""
+        values = x.values()
+        if not PLAIN.issuperset(map(type, values)):
+            return None
+        try:
+            cells = dict(zip(map(self._numeric.__getitem__, x), map(float, values), strict=True))
+        except (KeyError, OverflowError):
+            return None
+        good = min(cells.values(), default=0.0) > -TOO_LARGE and max(cells.values(), default=0.0) < TOO_LARGE
+        return cells if good else None
+
+    def _any_cells(self, x: Mapping[Any, Any], *, grow: bool) -> dict[int, float]:
         checked = [(key, self._checked(key, value)) for key, value in x.items()]
         cells: dict[int, float] = {}
         for key, value in checked:
@@ -92,8 +117,6 @@ class DictRows:
                 _put(at, float(value), cells, key)
             elif value != value:
                 cells.update(dict.fromkeys(self._texts_of(key).values(), math.nan))
-        if not self.schema.sparse:
-            cells = dict.fromkeys(range(self.schema.n_features), math.nan) | cells
         return cells
 
     def _checked(self, key: Hashable, value: Any) -> float | str:
@@ -150,6 +173,8 @@ class DictRows:
                 at = self.schema.add_feature(Feature(str(key)))
             if at is not None:
                 self._features.claim(key, at)
+                if not self.schema.features[at].nominal:
+                    self._numeric[key] = at
         return at
 
     def _positions(
