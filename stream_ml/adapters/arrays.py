@@ -78,6 +78,8 @@ class ArrayRows:
         n, width = x.shape
         if not self.schema.sparse:
             values = np.ascontiguousarray(x.toarray() if is_sparse(x) else x, dtype=np.float32)
+            if not values.flags.writeable:  # compiled loops are compiled for arrays that can be written to
+                values = values.copy()
             indices = np.tile(np.arange(width, dtype=np.int32), n)
             return np.arange(n + 1, dtype=np.int64) * width, indices, values.reshape(-1)
         if is_sparse(x):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -181,6 +180,16 @@ def test_stored_zeros_and_unsorted_indices_change_nothing():
     np.testing.assert_array_equal(before, odd.indices)  # what is given is not changed
 
 
+def test_memory_that_cannot_be_written_to_is_read():
+    x, y = streamed(200)
+    x32 = np.ascontiguousarray(x, dtype=np.float32)
+    x32.flags.writeable = y.flags.writeable = False
+    model = SklearnIHomerClassifier(**SMALL)
+    assert model.fit(x32, y).predict_proba(x32).shape == y.shape
+    np.testing.assert_array_equal(model.predict(x32), model.fit(x, y).predict(x))
+    assert model._rows.unlabelled(x32).x_values.flags.writeable  # else kernels are compiled anew
+
+
 def test_as_the_first_rows_are_so_is_the_model():
     x, y = streamed(100)
     assert SklearnIHomerClassifier().fit(sparse.csr_array(x), y).model_.schema.sparse
@@ -232,7 +241,8 @@ def test_parameters_clone_and_search():
 
 
 def test_in_pipelines_and_meta_estimators():
-    x, y = make_multilabel_classification(n_samples=500, n_classes=4, random_state=1)
+    x = np.random.default_rng(1).normal(size=(500, 10))
+    y = (x[:, :4] + x[:, 4:8] > 0.5).astype(int)
     x[::9, 2] = np.nan
     pipeline = make_pipeline(SimpleImputer(), StandardScaler(), SklearnIHomerClassifier(**SMALL))
     assert cross_val_score(pipeline, x, y, cv=3, scoring="f1_micro").mean() > 0.6
