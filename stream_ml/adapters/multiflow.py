@@ -32,7 +32,8 @@ class MultiflowStream(Stream):
     ----------
     stream
         Anything with `next_sample(n)`, `has_more_samples()`, `n_features` and `n_targets`; `feature_names`,
-        `target_names`, `name`, `n_remaining_samples()` and `restart()` are used where it has them. Targets are 0 and 1.
+        `target_names`, `name`, `n_samples`, `n_remaining_samples()` and `restart()` are used where it has them.
+        Targets are 0 and 1.
 
     Raises
     ------
@@ -49,8 +50,7 @@ class MultiflowStream(Stream):
         labels = _names(stream, "target_names", stream.n_targets, "target_")
         self.schema = Schema(map(Feature, features), labels, name=self.name)
         self._began = False
-        left = self._left()
-        self.n_instances = left if left >= 0 else None
+        self.n_instances = getattr(stream, "n_samples", None)
 
     def _left(self) -> int:
         """Samples to come; -1 where the stream does not tell, or never ends."""

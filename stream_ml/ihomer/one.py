@@ -48,7 +48,7 @@ class RowByRow(ABC):
         Raises
         ------
         DataError
-            A value that is none of these; nothing of the row is kept then.
+            A value that is none of these; nothing of the row is learned then.
 
         Examples
         --------

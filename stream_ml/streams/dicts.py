@@ -59,7 +59,7 @@ class DictRows:
         Raises
         ------
         DataError
-            It is not of that form; nothing of it is kept.
+            It is not of that form. The builder is as before; names that the row brought may stay in the schema.
         """
         told = None if y is None else _checked_labels(y)
         cells = self._cells(x, grow=True)
@@ -106,6 +106,7 @@ class DictRows:
         return cells if good else None
 
     def _any_cells(self, x: Mapping[Any, Any], *, grow: bool) -> dict[int, float]:
+        """The same of any row: all its values are checked before a name is taken into the schema."""
         checked = [(key, self._checked(key, value)) for key, value in x.items()]
         cells: dict[int, float] = {}
         for key, value in checked:

@@ -24,7 +24,7 @@ class Generated:
         self.feature_names = [f"a{j}" for j in range(n_features)]
         self.target_names = [f"t{m}" for m in range(n_targets)]
         self.target_values = [[0, 1]] * n_targets
-        self.name, self.at = "Generated", 0
+        self.name, self.n_samples, self.at = "Generated", n, 0
 
     def next_sample(self, batch_size=1):
         self.at += batch_size
@@ -43,6 +43,10 @@ class Generated:
 
 
 class Endless(Generated):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.n_samples = None
+
     def next_sample(self, batch_size=1):
         self.at %= len(self.X) - batch_size
         return super().next_sample(batch_size)
