@@ -29,7 +29,7 @@ ALIKE = 0.9
 """Adjusted Rand index from which a partition counts as the true one."""
 REAL = frozenset({"concept", "dependence", "imbalance", "appear", "vanish"})
 """Kinds that a learner has something to gain from seeing; others are listed, but not missed."""
-ACTED = frozenset({"drift", "swap", "restructure"})
+ACTED = frozenset({"drift", "swap", "restart", "restructure"})
 """Events by which a learner changes course."""
 
 
@@ -139,7 +139,8 @@ def _named(
     """Of a drift of some labels only: which clusters were named, if those alone, and if others were left alone.
 
     A cluster is rightly named when it holds a label that drifts: `named_right` is of the first that is named,
-    `named_only` of all. Others are touched by a drift, a swap or a re-opened partition of the whole or of theirs.
+    `named_only` of all. Others are touched by a drift, a swap, a restart or a re-opened partition, of the whole or of
+    theirs.
     """
     affected = frozenset(drift.labels)
     if not affected or len(affected) >= len(names) or drift.kind == "dependence":

@@ -18,10 +18,11 @@ from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, Sl
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.files import MODEL, model_in
+from stream_ml.ihomer.one import RowByRow
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.rows import check_positions, without_scored_labels
-from stream_ml.ihomer.state import check_parts, check_schema, check_settings, json_array
+from stream_ml.ihomer.state import PickledByState, check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.view import EXPERTS, ModelView
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
@@ -41,7 +42,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier(ModelView):
+class IHomerClassifier(ModelView, RowByRow, PickledByState):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
@@ -339,7 +340,7 @@ class IHomerClassifier(ModelView):
         self._stacking.forget(labels, keep)
         if found.rise > LARGE_RISE and self.n_learned > SETTLED:
             if found.where in self._partition.learners:
-                self._events.append(self._partition.restart(found.where, self.n_learned))
+                self._events += self._partition.restart(found.where, self.n_learned)
             rows = self.n_learned - found.instance + int(found.width)
             self._pool.forget(labels, rows, everywhere=everywhere)
 

@@ -124,12 +124,13 @@ class Partition:
         if self.settings.tree.enabled:
             self.learners[cluster].start_background(instance)
 
-    def restart(self, cluster: int, instance: int) -> Event:
-        """A fresh tree for a cluster that drifted by so much that the old one misleads; returns the event."""
+    def restart(self, cluster: int, instance: int) -> list[Event]:
+        """A fresh tree for a cluster that drifted by so much that the old one misleads; returns the events."""
         old = self.learners[cluster]
         self.learners[cluster] = ClusterLearner.fresh(old.labels, self.arities, self.sparse, self.settings)
         self._share_memory()
-        return Event("restart", instance, "cluster", str(cluster), {"nodes": old.tree.n_nodes, "weight": old.weight})
+        reason = {"nodes": old.tree.n_nodes, "weight": old.weight}
+        return [*old.drain_events(cluster), Event("restart", instance, "cluster", str(cluster), reason)]
 
     def reopen(self) -> None:
         """Forget most of the co-occurrence seen so far, so that the partition follows what comes now."""

@@ -14,7 +14,7 @@ from stream_ml.ihomer.watch import DEPENDENCE, LOSS
 from stream_ml.states import Part
 from stream_ml.streams.schema import Schema
 
-__all__ = ["check_parts", "check_schema", "check_settings", "json_array"]
+__all__ = ["PickledByState", "check_parts", "check_schema", "check_settings", "json_array"]
 
 DECIDED_ONLY = {"decisions.objective", "decisions.alternatives"}
 
@@ -67,3 +67,28 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
+
+
+class PickledByState:
+    """Pickles and copies of a model are made of what `save` writes, and of the names that `learn_one` was given."""
+
+    settings: Any
+    _schema: Schema | None
+    _dicts: Any
+
+    def state_dict(self) -> dict[str, NDArray]:
+        """All that the future depends on."""
+        raise NotImplementedError
+
+    def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
+        """Take it over."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self.settings, "schema": self._schema, "dicts": self._dicts, "state": self.state_dict()}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.settings, self._dicts = saved["settings"], saved["dicts"]
+        # copies: what was pickled may come back as memory that cannot be written to
+        state = {name: np.array(array) for name, array in saved["state"].items()}
+        self.load_state_dict(Schema() if saved["schema"] is None else saved["schema"], state)

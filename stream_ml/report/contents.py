@@ -21,7 +21,20 @@ MOST_CHANGES = 8
 """Restructurings that are shown with dendrograms."""
 MOST_LEAVES = 24
 MOST_EVENTS = 300
-TOLD = ("drift", "restructure", "split", "merge", "move", "swap", "drop", "sleep", "wake", "tree_swap", "tree_drift")
+TOLD = (
+    "drift",
+    "restructure",
+    "split",
+    "merge",
+    "move",
+    "swap",
+    "drop",
+    "restart",
+    "sleep",
+    "wake",
+    "tree_swap",
+    "tree_drift",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ LANES = (
     ("split", "c0", lambda e: e["kind"] == "split"),
     ("merge", "c4", lambda e: e["kind"] == "merge"),
     ("labels moved", "c5", lambda e: e["kind"] == "move"),
-    ("swap", "c2", lambda e: e["kind"] in ("swap", "tree_swap")),
+    ("swap", "c2", lambda e: e["kind"] in ("swap", "tree_swap", "restart")),
 )
 """Rows of marks: name, colour, which events."""
 MOST_TIPS = 100

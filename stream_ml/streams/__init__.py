@@ -1,6 +1,7 @@
 """Streams: schema, batches, sources and transforms."""
 
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions
+from stream_ml.streams.dicts import DictStream
 from stream_ml.streams.files import open_stream
 from stream_ml.streams.matching import Matched
 from stream_ml.streams.schema import Feature, Schema
@@ -13,6 +14,7 @@ __all__ = [
     "PREDICT",
     "Batch",
     "Delayed",
+    "DictStream",
     "Drift",
     "Feature",
     "Limited",

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from stream_ml.streams.dense import csr_of, features_of, labels_of
 from stream_ml.streams.schema import Schema
 
-__all__ = ["AGAIN", "ALL_KNOWN", "LEARN", "PREDICT", "Batch", "Partial", "Predictions", "all_known", "first_learned"]
+__all__ = [
+    "AGAIN",
+    "ALL_KNOWN",
+    "LEARN",
+    "PREDICT",
+    "Batch",
+    "Partial",
+    "Predictions",
+    "all_known",
+    "first_learned",
+    "label_rows",
+]
 
 PREDICT = 1
 """Bit of `Batch.mode`: the row is to be predicted (before it is learned, if it is)."""
@@ -40,6 +51,21 @@ class Partial(NamedTuple):
     """(n + 1,)"""
     indices: NDArray[np.int32]
     """Labels known to be absent, rising within a row; of complete rows none are named."""
+
+
+def label_rows(
+    y: Any, schema: Schema, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_], Partial | None]:
+    """Labels (n, n_labels) of 0/1, NaN where not known, as a batch has them: pointers, positives, labelled, partial.
+
+    Raises as `Batch.from_dense` does.
+    """
+    positive, unknown = labels_of(y, schema, n)
+    n_unknown = unknown.sum(axis=1)
+    labelled = (n_unknown < schema.n_labels) | (n_unknown == 0)
+    in_part = (n_unknown > 0) & labelled
+    partial = Partial(in_part, *csr_of(~positive & ~unknown & in_part[:, None])) if in_part.any() else None
+    return *csr_of(positive), labelled, partial
 
 
 ALL_KNOWN = np.zeros((0, 0), dtype=np.bool_)
@@ -153,24 +179,20 @@ class Batch:
         ([1, 0, 1], ({'a': 1.0, 'b': 0.0}, {'p': False, 'q': True}))
         """
         values = features_of(x, schema)
-        positive, unknown = labels_of(y, schema, len(values))
         n = len(values)
-        n_unknown = unknown.sum(axis=1)
-        labelled = (n_unknown < schema.n_labels) | (n_unknown == 0)
-        partial = (n_unknown > 0) & labelled
+        y_indptr, y_indices, labelled, partial = label_rows(y, schema, n)
         x_rows, x_columns = np.nonzero(values) if schema.sparse else np.nonzero(np.ones(values.shape, dtype=np.bool_))
         built = cls.of_rows(
             schema,
             np.concatenate([[0], np.cumsum(np.bincount(x_rows, minlength=n))]).astype(np.int64),
             x_columns.astype(np.int32),
             values[x_rows, x_columns],
-            *csr_of(positive),
+            y_indptr,
+            y_indices,
             labelled,
             first=first,
         )
-        if not partial.any():
-            return built
-        return replace(built, partial=Partial(partial, *csr_of(~positive & ~unknown & partial[:, None])))
+        return built if partial is None else replace(built, partial=partial)
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows `start .. stop` of this batch as a batch of their own (views, but for the row pointers).
