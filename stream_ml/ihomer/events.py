@@ -31,8 +31,8 @@ EVENT_KINDS = (
     "tree_memory",
 )
 """`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the
-whole; `restart` of a learner that starts anew after a large drift; `restructure` says that the partition was opened anew;
-`sleep` and `wake` are of experts; those with `tree_` happen inside one tree."""
+whole; `restart` of a learner that starts anew after a large drift; `restructure` says that the partition was opened
+anew; `sleep` and `wake` are of experts; those with `tree_` happen inside one tree."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from stream_ml.evaluation import DriftTrace, prequential, score_drifts
 from stream_ml.ihomer.parameters import DriftParameters
 from stream_ml.ihomer.watch import LOSS, Found, LossWatch
 from stream_ml.simulation import Scenario
+from stream_ml.streams import concatenate
 
 SIZES = {1: 4, 2: 4, 3: 4}
 
@@ -82,27 +83,22 @@ def test_clusters_that_follow_make_it_one_of_the_whole():
     assert all(f.where != LOSS for f in late.take(SIZES))
 
 
-def test_a_cluster_that_drifts_leaves_the_others_alone():
-    """The drift is found where it is, and nothing else changes course."""
-    at = 3000
-    scenario = Scenario.load(
+def local_drift():
+    """At row 3,000 of 4,500 one of three groups of labels follows other rules."""
+    generator = {"kind": "multilabel", "base": "tree", "depth": 3, "n_features": 20, "n_labels": 12, "cardinality": 3.0}
+    return Scenario.load(
         {
             "n_instances": 4500,
-            "generator": {
-                "kind": "multilabel",
-                "base": "tree",
-                "depth": 3,
-                "n_features": 20,
-                "n_labels": 12,
-                "cardinality": 3.0,
-                "n_groups": 3,
-                "noise": 0.02,
-            },
-            "drifts": [{"kind": "concept", "at": at, "groups": [0]}],
+            "generator": {**generator, "n_groups": 3, "noise": 0.02},
+            "drifts": [{"kind": "concept", "at": 3000, "groups": [0]}],
         },
         seed=5,
     )
-    trace = DriftTrace()
+
+
+def test_a_cluster_that_drifts_leaves_the_others_alone():
+    """The drift is found where it is, and nothing else changes course."""
+    scenario, trace = local_drift(), DriftTrace()
     result = prequential(scenario.stream(), IHomerClassifier(), baselines=False, on_predictions=trace.update)
     score = score_drifts(scenario.drifts, trace, result.events, scenario.schema.labels)
     (found,) = score["drifts"]
@@ -110,3 +106,20 @@ def test_a_cluster_that_drifts_leaves_the_others_alone():
     assert found["named_only"]
     assert found["others_untouched"]
     assert score["false_alarms"] == 0
+    assert [e.scope for e in result.events if e.kind == "restart"] == ["cluster"]
+
+
+@pytest.mark.parametrize("kept_at", [3050, 3200])
+def test_a_model_saved_in_the_middle_of_it_goes_on(kept_at):
+    """While the drift waits to be acted on, and while its labels are set aside; events that nobody drained, too."""
+    whole = concatenate(list(local_drift().stream()))
+    model = IHomerClassifier()
+    model.learn(whole.rows(0, kept_at))
+    again = IHomerClassifier()
+    again.load_state_dict(whole.schema, model.state_dict())
+    rest = whole.rows(kept_at, 4500)
+    expected, got = model.test_then_train(rest), again.test_then_train(rest)
+    np.testing.assert_array_equal(got.probabilities, expected.probabilities)
+    events = model.drain_events()
+    assert {"drift", "restart"} <= {e.kind for e in events}
+    assert again.drain_events() == events
