@@ -147,7 +147,7 @@ class ExpertPool:
         k.recency_block(self.recency, *y, mode, unknown, n, self.prior_fading, logits[:, 6])
         if len(unknown):
             guide = next((slot for slot in range(len(self.linear)) if awake[slot]), PRIOR)
-            whole = _filled(whole, unknown, logits[:, guide])
+            whole = _filled(whole, unknown, logits[: len(block), guide])
         if awake[5]:
             centred, out = self.design.centred, logits[:, 5]
             y, x = (whole.y_indptr, whole.y_indices), (rows.indptr, rows.indices, rows.values)

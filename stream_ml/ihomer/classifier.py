@@ -202,11 +202,12 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
         """Probabilities and label sets of one block; rows are learned, structure stays."""
         n_labels, partition = self.n_labels, self._partition
         roots = len(ROOT_EXPERTS)
-        logits = np.zeros((len(block), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
+        # two rows at least: parts of a single one are contiguous, for which kernels would be compiled once more
+        logits = np.zeros((max(2, len(block)), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
         if not n_labels:
             self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-            return logits[:, 0], dict.fromkeys(wanted, nothing)
+            return logits[: len(block), 0], dict.fromkeys(wanted, nothing)
         unknown = block.unknown_labels(n_labels)
         nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)

@@ -121,25 +121,22 @@ class LossWatch:
         """
         found, self.pending = self.pending, []
         self.drifted |= {f.where: f.instance for f in found if f.drift and f.where in sizes}
-        whole = self.held is not None or any(f.drift and f.where == LOSS for f in found)
-        taken, largest = [], 0.0
+        taken = []
         for f in found:
-            if f.drift and f.where in sizes and not whole:
-                largest = max(largest, f.rise)
-                f = replace(f, drift=f.rise >= ECHO * largest)
-            if f.drift and f.where == LOSS and 0 < self._share(f.instance, sizes) <= LOCAL_SHARE:
-                self.held, f = f, replace(f, drift=False)
-            elif f.drift and f.where == LOSS:
-                self.held = None
+            if f.drift and f.where == LOSS:
+                explained = 0 < self._share(f.instance, sizes) <= LOCAL_SHARE
+                self.held = f if explained else None
+                f = replace(f, drift=not explained)
             taken.append(f)
-        held = self.held
-        if held is not None and found:
+        if self.held is not None and found:
             last = found[-1].instance
-            if last - held.instance > EXPLAINED_ROWS:
+            if last - self.held.instance > EXPLAINED_ROWS:
                 self.held = None
             elif self._share(last, sizes) > LOCAL_SHARE:
+                taken.append(replace(self.held, instance=last))
                 self.held = None
-                taken.append(replace(held, instance=last))
+        if not any(f.drift and f.where == LOSS for f in taken):
+            taken = _without_echoes(taken)
         self.whole = max([self.whole, *(f.instance for f in taken if f.drift and f.where == LOSS)])
         return taken
 
@@ -179,6 +176,17 @@ class LossWatch:
         pairs = part.array("drifted", Spec(np.int64, (part.length("drifted"), 2), 0, LARGEST))
         self.drifted = dict(pairs.tolist())
         self.whole = part.whole("whole", -EXPLAINED_ROWS)
+
+
+def _without_echoes(found: Sequence[Found]) -> list[Found]:
+    """Clusters that rise by much less than one before them are warned of."""
+    largest, kept = 0.0, []
+    for f in found:
+        if f.drift and f.where >= 0:
+            largest = max(largest, f.rise)
+            f = replace(f, drift=f.rise >= ECHO * largest)
+        kept.append(f)
+    return kept
 
 
 def _array(found: Sequence[Found]) -> NDArray[np.float64]:

@@ -49,6 +49,7 @@ def test_a_smaller_rise_is_an_echo_unless_the_whole_drifts():
         (70, 3, True),
     ]
     assert all(f.drift for f in watch((50, 1), (60, 2, 0.17), (65, LOSS), (70, 3, 0.2)).take(SIZES))
+    assert [f.drift for f in watch((50, 1), (60, LOSS), (70, 3, 0.17)).take(SIZES)] == [True, False, False]
 
 
 def test_a_cluster_is_part_of_a_drift_of_the_whole_for_a_while():
