@@ -11,7 +11,7 @@ run: $(STAMP)
 	$(BIN)/stream-ml evaluate
 
 test: lint chromium
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
