@@ -200,11 +200,26 @@ def inspect(
     dot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write clusters and trees as a graph for Graphviz.")
     ] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="FILE", help="JSON file of an instance; why it is predicted as it is.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Data file that has the instance, in place of --explain.")] = None,
+    row: Annotated[int | None, typer.Option(metavar="N", help="Which row of --source, from 0.")] = None,
+    top: Annotated[int, typer.Option(metavar="K", help="Likeliest labels that are told of an instance.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
-    """Show what a saved model is made of: clusters, trees, drift detectors, memory by part."""
-    from stream_ml.cli.inspect import inspect_model
+    """Show what a saved model is made of: clusters, trees, drift detectors, memory by part.
 
-    inspect_model(model, trees=trees, dot=dot)
+    Or, with --explain or --source, why it predicts what it predicts for one instance.
+    """
+    from stream_ml.cli.inspect import explain_instance, inspect_model
+
+    if explain is None and source is None and row is None and not as_json:
+        inspect_model(model, trees=trees, dot=dot)
+    elif trees or dot is not None:
+        raise ConfigError("--trees and --dot show the model, --explain and --source an instance: one at a time")
+    else:
+        explain_instance(model, explain, source, row, top=top, as_json=as_json)
 
 
 @app.command()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stream_ml.ihomer import IHomerClassifier
     from stream_ml.streams import Batch, Matched, Predictions
 
-__all__ = ["predict_file"]
+__all__ = ["opened", "predict_file"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -125,7 +125,7 @@ def predict_file(
         raise ConfigError(f"--on-error {on_error}: expected raise or skip")
     kept: Literal["raise", "skip"] = "raise" if on_error == "raise" else "skip"
     console = Console(stderr=True, quiet=quiet)
-    model, stream = _opened(
+    model, stream = opened(
         model_file, source, objective, labels, format=format, header=header, limit=limit, on_error=kept, size=batch_size
     )
     if score and not stream.inner.schema.n_labels and not stream.grows:
@@ -145,19 +145,19 @@ def predict_file(
         _tell_score(tallies, Console(stderr=out == "-"), Path(model_file).name)
 
 
-def _opened(
+def opened(
     model_file: str,
     source: str,
     objective: str | None,
     labels: str | None,
     *,
-    format: str | None,
-    header: bool,
-    limit: int | None,
-    on_error: Literal["raise", "skip"],
-    size: int,
+    format: str | None = None,
+    header: bool = True,
+    limit: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    size: int = 1000,
 ) -> tuple[IHomerClassifier, Matched]:
-    """The model, and the file in its columns."""
+    """The model, and the file in its columns; parameters, and what is raised, as of `predict_file`."""
     from stream_ml.cli.saved import load_model
     from stream_ml.decisions import OBJECTIVES
     from stream_ml.streams import Matched, Schema, open_stream

@@ -1,6 +1,7 @@
 """Label sets out of probabilities: the joint posterior over sets, and the decision that each loss asks for."""
 
+from stream_ml.decisions._joint_kernels import LIKELY, JointRows
 from stream_ml.decisions.joint import JointPosterior
-from stream_ml.decisions.objectives import OBJECTIVES, Deciders, Objective, joined
+from stream_ml.decisions.objectives import FALLBACK, OBJECTIVES, Deciders, Objective, joined
 
-__all__ = ["OBJECTIVES", "Deciders", "JointPosterior", "Objective", "joined"]
+__all__ = ["FALLBACK", "LIKELY", "OBJECTIVES", "Deciders", "JointPosterior", "JointRows", "Objective", "joined"]

@@ -13,7 +13,15 @@ import numpy as np
 from stream_ml.decisions._joint_kernels import lowest_bit
 from stream_ml.jit import kernel
 
-__all__ = ["balanced_block", "example_f1_block", "expected_f1", "hamming_block", "mode_block", "threshold_block"]
+__all__ = [
+    "balanced_block",
+    "balanced_cuts",
+    "example_f1_block",
+    "expected_f1",
+    "hamming_block",
+    "mode_block",
+    "threshold_block",
+]
 
 PREDICT = 1
 ONE = np.uint64(1)
@@ -101,13 +109,25 @@ def mode_block(rows, mode, indptr, indices):
 
 
 @kernel
+def balanced_cuts(q, n, thresholds, frequency, f_share, rarity, most, cuts):
+    """Thresholds of a row's `n` likely labels, between those that are best for the usual losses, to `cuts` (LIKELY,).
+
+    One lies `f_share` of the way from 1/2 (best for Hamming loss) to half the row's expected F1 (best for F1). That of
+    a rare label lies nearer to the one that is best for its own F1 (`thresholds`): by the share `rarity` over its
+    frequency, `most` at most, as macro F1 gains by a hit in that proportion.
+    """
+    threshold = 0.5 + f_share * (0.5 * expected_f1(q, n) - 0.5)
+    for i in range(n):
+        own_share = min(most, rarity / frequency[i])
+        cuts[i] = threshold - own_share * max(0.0, threshold - thresholds[i])
+
+
+@kernel
 def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exact_share, fallback, indptr, indices):
     """A compromise of all the usual losses.
 
-    A threshold that lies `f_share` of the way from 1/2 (best for Hamming loss) to half the row's expected F1 (best for
-    F1) values a set by what its labels have above it, in units of F1; the chance that the set is exactly right counts
-    `exact_share` beside that. The threshold of a rare label lies nearer to the one that is best for its own F1: by the
-    share `rarity` over its frequency, `most` at most, as macro F1 gains by a hit in that proportion.
+    A set is valued by what its labels have above their thresholds (`balanced_cuts`), in units of F1; the chance that
+    the set is exactly right counts `exact_share` beside that.
     """
     cuts = np.empty(rows.top.shape[1])
     out = 0
@@ -115,10 +135,7 @@ def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exa
     for row in range(len(mode)):
         if mode[row] & PREDICT:
             q, n = rows.marginals[row], rows.n_top[row]
-            threshold = 0.5 + f_share * (0.5 * expected_f1(q, n) - 0.5)
-            for i in range(n):
-                own_share = min(most, rarity / frequency[row, i])
-                cuts[i] = threshold - own_share * max(0.0, threshold - thresholds[row, i])
+            balanced_cuts(q, n, thresholds[row], frequency[row], f_share, rarity, most, cuts)
             best = _at_least(q, n, cuts, fallback)
             total = 0.0
             for i in range(n):

@@ -423,8 +423,6 @@ def joint_block(
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
     for row in range(len(mode)):
-        if state.learned[0] < REFRESH or state.learned[0] % REFRESH == 0:
-            refresh_priors(state, n_labels, slot_of, n_clusters)
         top, sets = rows.top[row], rows.sets[row]
         n_top = _likely_labels(probabilities[row], n_labels, top)
         for i in range(n_top):
@@ -496,6 +494,8 @@ def joint_block(
             _teach_mix(state, n_top, odds, joint, q, mask, known, factor, step)
             if whole:
                 _teach(state, codes, slot_of, labels, n_labels, fading)
+                if state.learned[0] < REFRESH or state.learned[0] % REFRESH == 0:
+                    refresh_priors(state, n_labels, slot_of, n_clusters)
         for i in range(n_top):
             rank[top[i]] = -1
 

@@ -26,6 +26,7 @@ RARITY = 0.02
 OWN_SHARE = 0.4
 EXACT_SHARE = 0.07
 FALLBACK = 0.2
+"""Probability from which on `balanced` takes the likeliest label where none reaches its threshold."""
 FIRST_POSITIVES = 2.0
 
 
@@ -89,9 +90,7 @@ class Deciders:
         `unknown` is the block's own (`Batch.unknown_labels`).
         """
         n = len(block)
-        common, per_label, frequency = np.ones((3, n, LIKELY))
-        y, cuts_of = (block.y_indptr, block.y_indices), (common, per_label, frequency)
-        t.thresholds_block(self.state, rows, *y, block.mode, unknown, self.fading, *cuts_of)
+        common, per_label, frequency = self._thresholds(rows, block, unknown)
         cuts = {"micro_f1": common, "macro_f1": per_label}
         # more likely labels than a candidate can hold: the others are taken one by one
         full = np.flatnonzero((rows.n_top == LIKELY) & ((block.mode & PREDICT) != 0)).tolist()
@@ -115,6 +114,32 @@ class Deciders:
                 decided = _with_others(decided, full, probabilities, rows)
             result[objective] = decided
         return result
+
+    def _thresholds(self, rows: JointRows, block: Batch, unknown: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Of each row's likely labels the threshold of all, the label's own, its frequency: (3, rows, LIKELY)."""
+        out = np.ones((3, len(block), LIKELY))
+        t.thresholds_block(self.state, rows, block.y_indptr, block.y_indices, block.mode, unknown, self.fading, *out)
+        return out
+
+    def cuts(self, objective: Objective, rows: JointRows, block: Batch) -> NDArray[np.float64] | None:
+        """What `decide` holds the marginals of each row's likely labels against: float64 (rows, LIKELY).
+
+        The rows are not to be learned. `subset_accuracy` and `hamming_loss` hold them against nothing: None.
+        """
+        if objective in ("subset_accuracy", "hamming_loss"):
+            return None
+        common, per_label, frequency = self._thresholds(rows, block.with_mode(PREDICT), ALL_KNOWN)
+        if objective == "micro_f1":
+            return common
+        if objective == "macro_f1":
+            return per_label
+        cuts = np.ones((len(block), LIKELY))
+        for row, (q, n) in enumerate(zip(rows.marginals, rows.n_top, strict=True)):
+            if objective == "example_f1":
+                cuts[row] = 0.5 * d.expected_f1(q, n)
+            else:
+                d.balanced_cuts(q, n, per_label[row], frequency[row], F_SHARE, RARITY, OWN_SHARE, cuts[row])
+        return cuts
 
     def thresholds(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Where a cut of each label's probability would have given the best F1 so far: float64 (labels,)."""

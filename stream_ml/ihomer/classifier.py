@@ -17,13 +17,13 @@ from stream_ml.errors import ArtefactError, ConfigError, DataError
 from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, SleepSchedule, Stacking
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
+from stream_ml.ihomer.explain import BlockResult, Explaining
 from stream_ml.ihomer.files import MODEL, model_in
-from stream_ml.ihomer.one import RowByRow
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
-from stream_ml.ihomer.rows import check_positions, without_scored_labels
+from stream_ml.ihomer.rows import check_kinds, check_positions, without_scored_labels
 from stream_ml.ihomer.state import PickledByState, check_parts, check_schema, check_settings, json_array
-from stream_ml.ihomer.view import EXPERTS, ModelView
+from stream_ml.ihomer.view import EXPERTS
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
 from stream_ml.states import FLAWS, Part, Spec, told
 from stream_ml.storage import read_artefact, write_artefact
@@ -42,7 +42,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier(ModelView, RowByRow, PickledByState):
+class IHomerClassifier(Explaining, PickledByState):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
@@ -149,7 +149,7 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
         start = 0
         for block, known in self._blocks(batch):
             stop = start + len(block)
-            p, decided = self._learn_block(block, known, wanted)
+            p, decided = self._learn_block(block, known, wanted)[:2]
             probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
             for name, part in decided.items():
                 parts[name].append(part)
@@ -196,9 +196,7 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
             yield batch.rows(start, stop), known
             start = stop
 
-    def _learn_block(
-        self, block: Batch, known: int, wanted: tuple[Objective, ...]
-    ) -> tuple[NDArray[np.float32], dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]]:
+    def _learn_block(self, block: Batch, known: int, wanted: tuple[Objective, ...]) -> BlockResult:
         """Probabilities and label sets of one block; rows are learned, structure stays."""
         n_labels, partition = self.n_labels, self._partition
         roots = len(ROOT_EXPERTS)
@@ -207,7 +205,7 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
         if not n_labels:
             self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-            return logits[: len(block), 0], dict.fromkeys(wanted, nothing)
+            return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits, None)
         unknown = block.unknown_labels(n_labels)
         nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
@@ -230,7 +228,7 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
         decided = self._deciders.decide(wanted, p, rows, block, unknown)
         partition.learn_labels(whole)
         self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
-        return p, decided
+        return BlockResult(p, decided, logits, rows)
 
     def _watch_block(self, block: Batch, probabilities: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
         """Feed the rows' losses to the detectors."""
@@ -264,11 +262,7 @@ class IHomerClassifier(ModelView, RowByRow, PickledByState):
         """Make room for features that the schema gained; it changes no prediction until they are used."""
         if batch.n_features > len(self._arities) or batch.schema is not self._schema:
             arities = batch.schema.arities(batch.n_features)
-            both = min(len(arities), len(self._arities))
-            if ((arities[:both] > 0) != (self._arities[:both] > 0)).any():
-                raise DataError(
-                    "a feature was numeric before and is nominal now, or the reverse", hint="use a new model"
-                )
+            check_kinds(arities, self._arities)
             self._schema = batch.schema
             if len(arities) > len(self._arities):
                 self._arities = arities

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import LEARN, Batch, Partial
 
-__all__ = ["check_positions", "without_scored_labels"]
+__all__ = ["check_kinds", "check_positions", "without_scored_labels"]
 
 
 def without_scored_labels(batch: Batch) -> Batch:
@@ -22,6 +23,19 @@ def without_scored_labels(batch: Batch) -> Batch:
     np.cumsum(np.where(learns, sizes, 0), out=y_indptr[1:])
     partial = None if batch.partial is None else batch.partial._replace(rows=batch.partial.rows & learns)
     return replace(batch, y_indptr=y_indptr, y_indices=batch.y_indices[np.repeat(learns, sizes)], partial=partial)
+
+
+def check_kinds(arities: NDArray[np.int32], known: NDArray[np.int32]) -> None:
+    """Refuse features of other kinds than those of these positions that are known; arities as of `Schema.arities`.
+
+    Raises
+    ------
+    DataError
+        One is nominal here and numeric there.
+    """
+    both = min(len(arities), len(known))
+    if ((arities[:both] > 0) != (known[:both] > 0)).any():
+        raise DataError("a feature was numeric before and is nominal now, or the reverse", hint="use a new model")
 
 
 def check_positions(batch: Batch) -> None:

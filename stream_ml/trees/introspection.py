@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.trees._layout import (
     ALTERNATE,
@@ -40,6 +41,8 @@ class TreeView:
     _space: Space
     _table: Table
     _bank: Any
+    _fill: bool
+    sparse: bool
 
     def _walk(self, node: int | None = None) -> Iterator[int]:
         """Nodes of the main tree (or of the subtree at `node`), parents before children, left before right."""
@@ -123,6 +126,15 @@ class TreeView:
         return self._describe(int(self._space.counters[ROOT]), features, labels, values)
 
     def _describe(self, node: int, features: Any, labels: Any, values: Any) -> dict[str, Any]:
+        """A node and all below."""
+        out, ints = self._facts(node, features, labels, values), self._nodes.ints[node]
+        for name, column in (("left", LEFT), ("right", RIGHT), ("alternate", ALTERNATE)):
+            if "feature" in out and ints[column] >= 0:
+                out[name] = self._describe(int(ints[column]), features, labels, values)
+        return out
+
+    def _facts(self, node: int, features: Any, labels: Any, values: Any) -> dict[str, Any]:
+        """A node alone."""
         ints, reals = self._nodes.ints[node], self._nodes.reals[node]
         out: dict[str, Any] = {"node": node, "depth": int(ints[DEPTH]), "weight": float(reals[WEIGHT])}
         if ints[LEFT] < 0:
@@ -142,10 +154,36 @@ class TreeView:
         out["feature"] = str(features[feature]) if features else feature
         out["test"] = "=" if nominal else "<="
         out["threshold"] = threshold
-        for name, column in (("left", LEFT), ("right", RIGHT), ("alternate", ALTERNATE)):
-            if ints[column] >= 0:
-                out[name] = self._describe(int(ints[column]), features, labels, values)
         return out
+
+    def path(
+        self,
+        indices: NDArray[np.int32],
+        row: NDArray[np.float32],
+        features: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        values: Sequence[Sequence[str] | None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The way of a row's features (CSR, as in `Batch`) from the root to its leaf, as when the tree predicts.
+
+        The nodes as `describe` has them, without what is below. An inner one has, besides, the row's `value` (None: it
+        is missing, and the row goes the way of more weight) and whether it `passed` the test, and so went left.
+        """
+        positions, node, steps = indices.tolist(), self.root, []
+        while (left := int(self._nodes.ints[node, LEFT])) >= 0:
+            right, feature = int(self._nodes.ints[node, RIGHT]), int(self._nodes.ints[node, FEATURE])
+            arity, threshold = int(self._table.arities[feature]), float(self._nodes.reals[node, THRESHOLD])
+            absent = 0.0 if self.sparse or self._fill else np.nan
+            number = float(row[positions.index(feature)]) if feature in positions else absent
+            known = bool(np.isfinite(number)) and (not arity or 0 <= number < arity)
+            passed = number == threshold if arity else number <= threshold
+            if not known:
+                passed = bool(self._nodes.reals[left, WEIGHT] >= self._nodes.reals[right, WEIGHT])
+            names = values[feature] if values else None
+            value = None if not known else number if names is None else names[int(number)]
+            steps.append(self._facts(node, features, labels, values) | {"value": value, "passed": passed})
+            node = left if passed else right
+        return [*steps, self._facts(node, features, labels, values)]
 
     def to_text(self, **names: Any) -> str:
         """The tree as indented text; keywords as for `describe`."""

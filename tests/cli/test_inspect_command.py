@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -60,3 +61,76 @@ def test_what_cannot_be_shown_is_told(tmp_path, capsys):
     IHomerClassifier().save(tmp_path / "fresh")
     assert main(["inspect", str(tmp_path / "fresh"), "--dot", str(tmp_path / "no" / "where.dot")]) == 2
     assert "where.dot: cannot be written: no such file or directory" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explained")
+    model.save(folder / "m.safetensors")
+    pairs = [pair for batch in default_stream(n_instances=4005, seed=3) for pair in batch.iter_dicts()][4000:]
+    head = ",".join([*pairs[0][0], *pairs[0][1]])
+    rows = [",".join(map(str, [*x.values(), *map(int, y.values())])) for x, y in pairs]
+    (folder / "rows.csv").write_text("\n".join([head, *rows]))
+    (folder / "one.json").write_text(json.dumps(pairs[2][0], indent=1))
+    (folder / "record.json").write_text(json.dumps({"x": pairs[2][0], "y": []}))
+    return folder, pairs
+
+
+def test_an_instance_is_explained(model, saved, capsys):
+    folder, pairs = saved
+    told = model.explain(pairs[2][0])
+    where = ["--explain", str(folder / "one.json")], ["--explain", str(folder / "record.json")]
+    for options in (*where, ["--source", str(folder / "rows.csv"), "--row", "2"]):
+        assert main(["inspect", str(folder / "m.safetensors"), *options]) == 0
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == (f"{told}\n", "")
+        assert main(["inspect", str(folder / "m.safetensors"), *options, "--json", "--top", "3"]) == 0
+        assert json.loads(capsys.readouterr().out) == model.explain(pairs[2][0], most=3).to_dict()
+
+
+def test_features_that_are_left_out_are_told(saved, capsys):
+    folder, pairs = saved
+    (folder / "more.json").write_text(json.dumps(pairs[2][0] | {"more": 1.0}))
+    assert main(["inspect", str(folder / "m.safetensors"), "--explain", str(folder / "more.json")]) == 0
+    assert capsys.readouterr().err == "warning: features of the instance that are not the model's: 1 (left out)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[1, 2]", "no instance; expected an object {feature: value}, found list"),
+        ("{", "no JSON: unexpected end of data"),
+        ('{"other": 1}', "no feature is one of the model's; expected {feature: value}, features such as"),
+        ('{"number_1": [1]}', "field 'number_1': not a value; expected a number, text, true, false or None, found [1]"),
+    ],
+)
+def test_an_instance_that_is_none_is_told(saved, capsys, text, problem):
+    folder, _ = saved
+    (folder / "bad.json").write_text(text)
+    assert main(["inspect", str(folder / "m.safetensors"), "--explain", str(folder / "bad.json")]) == 2
+    said = capsys.readouterr().err
+    assert str(folder / "bad.json") in said
+    assert problem in said
+    assert said.count("\n") == 1
+
+
+def test_options_that_tell_no_instance_are_told(saved, tmp_path, capsys):
+    folder, _ = saved
+    file, rows, one = (str(folder / name) for name in ("m.safetensors", "rows.csv", "one.json"))
+    IHomerClassifier().save(tmp_path / "fresh")
+    for model_file, options, problem in (
+        (file, ["--source", rows], "--row: expected which row"),
+        (file, ["--source", rows, "--row", "-1"], "from 0; found -1"),
+        (file, ["--source", rows, "--row", "5"], "no such row; expected 0 to 4, found 5"),
+        (file, ["--row", "5"], "expected one instance: --explain FILE, or --source FILE --row N"),
+        (file, ["--explain", one, "--source", rows], "expected one instance"),
+        (file, ["--explain", one, "--row", "1"], "--row 1: is one of --source"),
+        (file, ["--explain", one, "--top", "-1"], "--top -1: expected 0 or more"),
+        (file, ["--explain", one, "--trees"], "one at a time"),
+        (file, ["--explain", str(tmp_path / "none")], "cannot be read: no such file or directory"),
+        (str(tmp_path / "fresh"), ["--explain", one], "has learned no label yet"),
+    ):
+        assert main(["inspect", model_file, *options]) == 2, options
+        said = capsys.readouterr().err
+        assert problem in said
+        assert said.count("\n") == 1

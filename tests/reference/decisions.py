@@ -241,8 +241,6 @@ class Joint:
 
     def row(self, p, near, labels, hidden, mode):
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
-        if self.learned < 32 or self.learned % 32 == 0:
-            self.refresh_priors()
         top = _likely_labels(p)
         odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
         candidates, votes, last = self._collect(top, odds, near)
@@ -268,6 +266,8 @@ class Joint:
             self._teach_mix(*([column[i] for column in known] for i in range(3)))
             if not hidden:
                 self._teach(labels)
+                if self.learned < 32 or self.learned % 32 == 0:
+                    self.refresh_priors()
         return result
 
 
@@ -318,12 +318,15 @@ def mode_block(row):
     return _write(row["sets"][row["posterior"].index(max(row["posterior"]))])
 
 
+def balanced_cuts(q, thresholds, frequency, f_share, rarity, most):
+    threshold = 0.5 + f_share * (0.5 * expected_f1(q) - 0.5)
+    shares = [min(most, rarity / f) for f in frequency]
+    return [threshold - share * max(0.0, threshold - t) for share, t in zip(shares, thresholds, strict=True)]
+
+
 def balanced_block(row, thresholds, frequency, f_share, rarity, most, exact_share, fallback):
     q = dict(zip(row["top"], row["q"], strict=True))
-    threshold = 0.5 + f_share * (0.5 * expected_f1(row["q"]) - 0.5)
-    shares = [min(most, rarity / f) for f in frequency]
-    rows = zip(q, shares, thresholds, strict=True)
-    cuts = {m: threshold - share * max(0.0, threshold - t) for m, share, t in rows}
+    cuts = dict(zip(q, balanced_cuts(row["q"], thresholds, frequency, f_share, rarity, most), strict=True))
     best = _at_least(row, cuts.values(), fallback)
     scale = 2 / (max(1, len(best)) + sum(q.values()))
 
