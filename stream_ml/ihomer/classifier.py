@@ -205,7 +205,7 @@ class IHomerClassifier(Explaining, PickledByState):
         if not n_labels:
             self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-            return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits, None)
+            return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits[: len(block)], None)
         unknown = block.unknown_labels(n_labels)
         nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
@@ -228,7 +228,7 @@ class IHomerClassifier(Explaining, PickledByState):
         decided = self._deciders.decide(wanted, p, rows, block, unknown)
         partition.learn_labels(whole)
         self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
-        return BlockResult(p, decided, logits, rows)
+        return BlockResult(p, decided, logits[: len(block)], rows)
 
     def _watch_block(self, block: Batch, probabilities: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
         """Feed the rows' losses to the detectors."""
