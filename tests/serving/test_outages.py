@@ -32,7 +32,7 @@ def test_sigterm_ends_it_within_ten_seconds_of_brokers_that_are_gone(own_broker,
     ("client", "delivery", "seconds"),
     [
         ("confluent", "at_least_once", 60),
-        ("kafka-python", "at_least_once", 15),
+        pytest.param("kafka-python", "at_least_once", 15, marks=pytest.mark.soak),
         ("confluent", "transactional", 15),
         ("kafka-python", "transactional", 15),
     ],
