@@ -37,9 +37,7 @@ class StackState(NamedTuple):
     apart: NDArray[np.float64]  # (E + 1,)
     apart_information: NDArray[np.float64]  # (E + 1, E + 1)
     apart_gradient: NDArray[np.float64]  # (E + 1,)
-    kept: NDArray[
-        np.float64
-    ]  # (2, E + 1) what the shared weights were at the last two multiples of KEPT_ROWS, newest first
+    kept: NDArray[np.float64]  # (2, E + 1) shared weights at the last two multiples of KEPT_ROWS, newest first
     kept_information: NDArray[np.float64]  # (2, E + 1, E + 1)
 
 

@@ -126,6 +126,8 @@ class Partition:
 
     def restart(self, cluster: int, instance: int) -> list[Event]:
         """A fresh tree for a cluster that drifted by so much that the old one misleads; returns the events."""
+        if not self.settings.tree.enabled:
+            return []
         old = self.learners[cluster]
         self.learners[cluster] = ClusterLearner.fresh(old.labels, self.arities, self.sparse, self.settings)
         self._share_memory()
