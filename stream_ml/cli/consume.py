@@ -8,6 +8,7 @@ from rich.console import Console
 
 from stream_ml.cli.config import override, validate
 from stream_ml.configuration import Document, read_yaml
+from stream_ml.errors import ConfigError
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.serving.settings import ServiceConfig
 
@@ -33,9 +34,18 @@ def load_service(path: str | None, overrides: Sequence[str] = ()) -> ServiceConf
 
 
 def consume_config(
-    path: str | None, overrides: Sequence[str], *, dry_run: bool, generation: str | None, stop_at_end: bool
+    path: str | None,
+    overrides: Sequence[str],
+    *,
+    dry_run: bool,
+    generation: str | None,
+    stop_at_end: bool,
+    live: bool = False,
 ) -> None:
     """Run a service until it is asked to stop; with `dry_run`, print what it would do.
+
+    With `live`, the whole terminal shows it, where there is one, the last log lines included; else its figures are a
+    log line now and then.
 
     Raises
     ------
@@ -44,12 +54,17 @@ def consume_config(
     ServiceError
         The service cannot begin or go on.
     """
+    if live and dry_run:
+        raise ConfigError("--live shows a service that runs, --dry-run runs none: one at a time")
     config = load_service(path, overrides)
     # numba and the client are loaded from here on: a wrong configuration is told at once
+    from stream_ml.cli.screen import Screen, terminal
     from stream_ml.serving.logs import configure
     from stream_ml.serving.stop import StopFlag
 
-    configure(config.log.format, config.log.level)
+    drawn_on = terminal() if live else None
+    screen = None if drawn_on is None else Screen(drawn_on)
+    configure(config.log.format, config.log.level, None if screen is None else screen.held)
     if dry_run:
         from stream_ml.serving.dry_run import dry_run as check
 
@@ -59,4 +74,11 @@ def consume_config(
     with stop.listening():
         from stream_ml.serving.service import Service
 
-        Service(config, stop, generation=generation, stop_at_end=stop_at_end).run()
+        service = Service(config, stop, generation=generation, stop_at_end=stop_at_end)
+        if not live:
+            service.run()
+            return
+        from stream_ml.cli.live_service import LiveService
+
+        with LiveService(service, screen).shown():
+            service.run()

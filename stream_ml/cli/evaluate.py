@@ -27,6 +27,7 @@ from stream_ml.cli.sources import expected_rows, is_scenario, knows_truth, open_
 from stream_ml.errors import ArtefactError, ConfigError, DataError
 
 if TYPE_CHECKING:
+    from stream_ml.cli.progress import Display
     from stream_ml.evaluation import DriftTrace, Model, Result, RunState
     from stream_ml.report import RunDirectory
     from stream_ml.streams import Batch, Drift, Predictions, Stream
@@ -51,6 +52,7 @@ def evaluate_config(
     overrides: Sequence[str] = (),
     *,
     quiet: bool = False,
+    live: bool = False,
     compare: bool = False,
     resume: str | None = None,
 ) -> int:
@@ -58,7 +60,7 @@ def evaluate_config(
 
     Where it is known how the stream drifts, the summary says how the model dealt with it; with `compare`, of a
     scenario, also what that cost it beside other learners. With `resume`, a checkpoint or the directory that holds
-    one, go on with that run.
+    one, go on with that run. With `live`, the whole terminal shows it, where there is one.
 
     Raises
     ------
@@ -69,6 +71,8 @@ def evaluate_config(
     ArtefactError
         A model or checkpoint cannot be read.
     """
+    if live and quiet:
+        raise ConfigError("--live shows the run, --quiet nothing of it: one at a time")
     stopped = None
     if resume is not None:
         try:
@@ -92,7 +96,7 @@ def evaluate_config(
         directory = RunDirectory(
             config.output.dir or before, overwrite=config.output.overwrite, resumed=(before, stopped.predictions)
         )
-    return _run(config, directory, stopped, Console(stderr=True), quiet=quiet, compare=compare)
+    return _run(config, directory, stopped, Console(stderr=True), quiet=quiet, live=live, compare=compare)
 
 
 def _run(
@@ -102,10 +106,10 @@ def _run(
     console: Console,
     *,
     quiet: bool,
+    live: bool,
     compare: bool,
 ) -> int:
     """Run, or go on with what was stopped, and write what comes of it."""
-    from stream_ml.cli.progress import display_for
     from stream_ml.evaluation import prequential, warm_up
     from stream_ml.streams import Matched
 
@@ -123,7 +127,8 @@ def _run(
     model, evaluation = _model(config, stopped), config.evaluation
     if config.model.file is not None and (schema := getattr(model, "schema", None)) is not None:
         stream = Matched(stream, schema)
-    display, signals = display_for(console, quiet=quiet), StopSignals()
+    display, signals = _display(console, model, config, quiet=quiet, live=live), StopSignals()
+    signals.restore = display.restore
     # with parameters that are in a file, what is compiled is the same as with the defaults
     fresh = {} if config.model.file is not None else config.model.parameters
     with display.compiling():
@@ -174,6 +179,17 @@ def _run(
     if told := _report(directory.path, config, interrupted=summary["interrupted"], quiet=quiet):
         _Out().print(told, markup=False, highlight=False, soft_wrap=True)
     return (signals.received or signal.SIGINT) if summary["interrupted"] else 0
+
+
+def _display(console: Console, model: Model, config: RunConfig, *, quiet: bool, live: bool) -> Display:
+    """What tells how the run goes."""
+    from stream_ml.cli.live_run import LiveRun
+    from stream_ml.cli.progress import display_for
+    from stream_ml.cli.screen import terminal
+
+    if live and (drawn_on := terminal()) is not None:
+        return LiveRun(drawn_on, model, config.evaluation.window)
+    return display_for(console, quiet=quiet, lines=live)
 
 
 def _model(config: RunConfig, stopped: StoppedRun | None) -> Model:

@@ -85,6 +85,7 @@ def evaluate(
     report: Annotated[
         bool | None, typer.Option("--report/--no-report", help="Write report.html at the end; else: unless --quiet.")
     ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Show the run on the whole terminal; else log lines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run a model over a stream, each instance predicted before it is learned, beside two baselines.
@@ -118,7 +119,7 @@ def evaluate(
         "output.report": report,
     }
     options = {key: value for key, value in given.items() if value is not None}
-    if number := evaluate_config(config, options, set_ or [], quiet=quiet, resume=resume):
+    if number := evaluate_config(config, options, set_ or [], quiet=quiet, live=live, resume=resume):
         raise typer.Exit(SIGNALLED + number)
 
 
@@ -235,6 +236,9 @@ def consume(
     stop_at_end: Annotated[
         bool, typer.Option("--stop-at-end", help="End when what is there at the start has been read.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the service on the whole terminal; else a log line now and then.")
+    ] = False,
 ) -> None:
     """Predict and learn from Kafka topics, for as long as it is let: what it knows survives whatever happens.
 
@@ -243,7 +247,7 @@ def consume(
     """
     from stream_ml.cli.consume import consume_config
 
-    consume_config(config, set_ or [], dry_run=dry_run, generation=generation, stop_at_end=stop_at_end)
+    consume_config(config, set_ or [], dry_run=dry_run, generation=generation, stop_at_end=stop_at_end, live=live)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from stream_ml.evaluation import Progress as Snapshot
 from stream_ml.jit import when_compiling
 
-__all__ = ["Bar", "Display", "Lines", "Silent", "display_for"]
+__all__ = ["Bar", "Display", "Lines", "Silent", "display_for", "rate"]
 
 COMPILING = "compiling (once per install, about a minute)"
 SECONDS_BETWEEN_LINES = 10.0
@@ -34,6 +34,10 @@ class Display(Protocol):
         """After every batch."""
         ...
 
+    def restore(self) -> None:
+        """Give the terminal back as it was, when the process ends at once."""
+        ...
+
 
 class Silent:
     """Tells nothing."""
@@ -50,6 +54,9 @@ class Silent:
 
     def update(self, snapshot: Snapshot) -> None:
         """Nothing to tell."""
+
+    def restore(self) -> None:
+        """Nothing was taken."""
 
 
 class Lines:
@@ -76,7 +83,10 @@ class Lines:
             return
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
         total = f" of {self._total:,}" if self._total else ""
-        self._console.print(f"{snapshot.n_rows:,}{total} rows, {_rate(snapshot)}, {_live(snapshot)}")
+        self._console.print(f"{snapshot.n_rows:,}{total} rows, {rate(snapshot)}, {_live(snapshot)}")
+
+    def restore(self) -> None:
+        """Nothing was taken."""
 
 
 class Bar:
@@ -116,17 +126,21 @@ class Bar:
 
     def update(self, snapshot: Snapshot) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=snapshot.n_rows, rate=_rate(snapshot), live=_live(snapshot))
+        self._progress.update(self._task, completed=snapshot.n_rows, rate=rate(snapshot), live=_live(snapshot))
+
+    def restore(self) -> None:
+        """The cursor is there again."""
+        self._console.show_cursor(True)
 
 
-def display_for(console: Console, *, quiet: bool) -> Display:
-    """The display that suits where stderr goes."""
+def display_for(console: Console, *, quiet: bool, lines: bool = False) -> Display:
+    """The display that suits where stderr goes; with `lines`, nothing that moves."""
     if quiet:
         return Silent()
-    return Bar(console) if console.is_terminal else Lines(console)
+    return Bar(console) if console.is_terminal and not lines else Lines(console)
 
 
-def _rate(snapshot: Snapshot) -> str:
+def rate(snapshot: Snapshot) -> str:
     """Instances that the model takes in a second."""
     return f"{snapshot.n_instances / snapshot.seconds:,.0f}/s" if snapshot.seconds else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -21,12 +21,15 @@ class StopSignals:
     ----------
     received
         Number of the first signal, None so far.
+    restore
+        Called before a second signal ends the process: what a terminal shows is put back.
     """
 
     NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.restore: Callable[[], None] = lambda: None
         self._busy = False
 
     @contextmanager
@@ -55,6 +58,7 @@ class StopSignals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
+            self.restore()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.received = number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -71,6 +71,8 @@ class Progress:
         Metrics of the last windows (fading) and of all scored instances.
     n_events
         Events so far.
+    windows, events
+        Those of the result so far: they grow with the run.
     """
 
     n_rows: int
@@ -80,6 +82,8 @@ class Progress:
     recent: dict[str, float]
     overall: dict[str, float]
     n_events: int
+    windows: Sequence[dict[str, float | None]] = ()
+    events: Sequence[Event] = ()
 
 
 @dataclass(slots=True)
@@ -405,6 +409,8 @@ class _Run:
             model.faded.result(),
             model.overall.result(),
             len(self.result.events),
+            self.result.windows,
+            self.result.events,
         )
 
 

@@ -39,6 +39,16 @@ class Breaker:
         self._run = 0
         self._recent: deque[int] = deque()
 
+    @property
+    def in_a_row(self) -> int:
+        """Bad records in a row, up to the last record."""
+        return self._run if self._last_bad == self._records - 1 else 0
+
+    @property
+    def recent(self) -> int:
+        """Bad records among the last `window`."""
+        return sum(number >= self._records - self.window for number in self._recent)
+
     def note(self, records: int, bad: list[int]) -> None:
         """Take in some records, of which those at the places `bad` (rising, from 0) were bad.
 

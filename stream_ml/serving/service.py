@@ -314,7 +314,7 @@ class Service:
         self._taken += len(records)
         self.telemetry.latency.observe(time.perf_counter() - start)
         for event in outcome.events:
-            self.telemetry.events.labels(event.kind, event.scope).inc()
+            self.telemetry.note(event)
             log.debug("model event", **event.to_dict())
         places = {id(record): at for at, record in enumerate(records)}
         bad = [places[id(letter.cause)] for letter in outcome.dead if letter.reason == "bad record"]
@@ -454,13 +454,16 @@ class Service:
         for (topic, partition), lag in self.positions.lags().items():
             t.lag.labels(topic, str(partition)).set(lag)
         t.undelivered.set(self.broker.undelivered)
+        t.bad_run.set(self.breaker.in_a_row)
+        t.bad_recent.set(self.breaker.recent)
         t.waiting.set(len(engine.waiting))
         t.early.set(len(engine.early))
         for span, metrics in (("overall", engine.overall), ("recent", engine.recent)):
             for name, value in metrics.result().items():
                 t.quality.labels(name, span).set(value)
         t.version.set(model.n_learned)
-        t.clusters.set(len(model.clusters))
+        t.cluster_sizes = [len(cluster) for cluster in model.clusters]
+        t.clusters.set(len(t.cluster_sizes))
         t.nodes.set(model.n_tree_nodes)
         for part, size in model.memory_usage().items():
             t.memory.labels(part).set(size)

@@ -30,11 +30,14 @@ class StopFlag:
         Number of the signal, None so far.
     leave
         Called before the process ends because time is up.
+    restore
+        Called before the process is ended at once, for whatever reason: what a terminal shows is put back.
     """
 
     def __init__(self, seconds: float = LEAVE_SECONDS) -> None:
         self.signal: int | None = None
         self.leave: Callable[[], None] = lambda: None
+        self.restore: Callable[[], None] = lambda: None
         self._seconds = seconds
 
     @property
@@ -73,11 +76,13 @@ class StopFlag:
             ready, _, _ = select.select([hears], [], [], left)
             if not ready:
                 self.leave()
+                self.restore()
                 os._exit(0)
             heard = os.read(hears, 1)
             if not heard:  # the block has ended
                 return
             if heard[0] in SIGNALS:
                 if until is not None:
+                    self.restore()
                     os._exit(128 + heard[0])
                 self.signal, until = heard[0], time.monotonic() + self._seconds

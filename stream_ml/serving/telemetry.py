@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from stream_ml.errors import ServiceError
+from stream_ml.ihomer.events import Event
 from stream_ml.serving.engine import COUNTED
 
 __all__ = ["STAGES", "Telemetry"]
@@ -21,18 +23,33 @@ __all__ = ["STAGES", "Telemetry"]
 STAGES = ("poll", "process", "publish", "checkpoint")
 PREFIX = "stream_ml"
 LATENCIES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+EVENTS_KEPT = 200
 LIVE_SECONDS = 60.0
 """A loop that has not come round for so long is taken for dead."""
 
 
 class Telemetry:
-    """Counters, gauges and histograms of one service, in a registry of their own."""
+    """Counters, gauges and histograms of one service, in a registry of their own.
+
+    Attributes
+    ----------
+    ready
+        Whether records are read.
+    last_events
+        The model's last events that are not of a single tree.
+    cluster_sizes
+        Labels of each cluster.
+    spent
+        Seconds by stage.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self.ready = False
+        self.last_events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.cluster_sizes: list[int] = []
         self.spent = dict.fromkeys(STAGES, 0.0)
         self._last_turn = time.monotonic()
         self._server: WSGIServer | None = None
@@ -70,6 +87,8 @@ class Telemetry:
         self.checkpoint_bytes = gauge("checkpoint_bytes", "Size of the last checkpoint.")
         self.checkpoint_age = gauge("checkpoint_age_seconds", "Time since the last checkpoint was written.")
         self.recoveries = counter("recoveries", "New beginnings from the last checkpoint, after the brokers failed.")
+        self.bad_run = gauge("bad_records_in_a_row", "Bad records in a row, up to the last record.")
+        self.bad_recent = gauge("bad_records_recent", "Bad records among the last ones that the breaker watches.")
         self.active = gauge("active", "Whether this is the active member of its group.")
         for name in COUNTED:
             self.counted.labels(name)
@@ -84,6 +103,12 @@ class Telemetry:
     def live(self) -> bool:
         """Whether the loop came round lately."""
         return time.monotonic() - self._last_turn < LIVE_SECONDS
+
+    def note(self, event: Event) -> None:
+        """Count an event of the model, and keep it for who looks on."""
+        self.events.labels(event.kind, event.scope).inc()
+        if event.scope != "tree":
+            self.last_events.append(event)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

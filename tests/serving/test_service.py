@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
+from pseudo_terminal import PseudoTerminal
 from serving.driver import (
     by_key,
     make_topics,
@@ -362,6 +364,23 @@ def test_metrics_and_health(broker, tmp_path):
         for name in ("lag_records", "latency_seconds_bucket", "quality", "checkpoint_age_seconds", "model_bytes"):
             assert f"stream_ml_{name}" in text
         assert service.stop() == 0
+
+
+def test_a_live_view_shows_it_and_keeps_its_log(broker, tmp_path):
+    topics = make_topics(broker)
+    send(broker, topics["instances"], [*small_instances(3000), b"rubbish"])
+    config = write_config(tmp_path, broker, topics, log={"format": "auto", "level": "info"})
+    service = PseudoTerminal("consume", str(config), "--live", columns=120, rows=40, cwd=tmp_path)
+    service.until("micro f1")
+    service.until("3,001")
+    service.process.send_signal(signal.SIGTERM)
+    assert service.end() == 0, service.output
+    assert service.was_taken_and_given_back
+    for part in (f"consume {topics['instances']}: serving", "epoch 1", "dead letters", "clusters"):
+        assert part in service.drawn
+    for line in ("active", "reading", "dead letters", "stopped"):  # what the log told meanwhile
+        assert re.search(rf"\[(info|warning) *\] {line}", service.left)
+    assert newest(config).facts["counts"]["learned"] == 3000
 
 
 def test_shadow_publishes_nothing_and_frozen_learns_nothing(broker, tmp_path):
