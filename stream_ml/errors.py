@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ArtefactError", "ConfigError", "DataError", "LabelSpecError", "ServiceError", "StreamMLError"]
+__all__ = [
+    "ArtefactError",
+    "ConfigError",
+    "DataError",
+    "ExpertError",
+    "LabelSpecError",
+    "ServiceError",
+    "StreamMLError",
+]
 
 
 class StreamMLError(Exception):
@@ -55,3 +63,19 @@ class ServiceError(StreamMLError):
 
 class ConfigError(StreamMLError):
     """A configuration file, `--set` override or parameter is wrong."""
+
+
+class ExpertError(StreamMLError):
+    """An expert of one's own failed: says which, at which row of the batch, in which call, and how.
+
+    The model has learned a part of the batch by then: it is to be loaded again, or to begin anew.
+    """
+
+    def __init__(self, expert: str, row: int, call: str, cause: Exception) -> None:
+        self.expert, self.row, self.call, self.cause = expert, row, call, cause
+        problem = f"{type(cause).__name__}: {cause}".rstrip(": ")
+        super().__init__(f"extra expert {expert!r}, row {row} of the batch, {call}: {problem}")
+
+    def further(self, rows: int) -> ExpertError:
+        """The same, of a batch that has so many rows before."""
+        return ExpertError(self.expert, self.row + rows, self.call, self.cause)

@@ -6,15 +6,16 @@ from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 try:
-    from river.base import MultiLabelClassifier
+    from river.base import Estimator, MultiLabelClassifier
 except ImportError as error:
     raise ImportError(f"stream_ml.adapters.river needs river: pip install 'stream-ml[river]' ({error})") from error
 
+from stream_ml.errors import ConfigError
 from stream_ml.ihomer import IHomerClassifier
 from stream_ml.streams.dicts import DictStream
 from stream_ml.streams.schema import Schema
 
-__all__ = ["RiverIHomerClassifier", "RiverStream"]
+__all__ = ["RiverExpert", "RiverIHomerClassifier", "RiverStream"]
 
 
 class RiverIHomerClassifier(MultiLabelClassifier):
@@ -80,6 +81,64 @@ class RiverIHomerClassifier(MultiLabelClassifier):
     def predict_proba_one(self, x: Mapping[Any, Any], **kwargs: Any) -> dict[Hashable, dict[bool, float]]:
         """Of each label met so far the probabilities that it is absent and that it is present."""
         return self.model.predict_proba_one(x)
+
+
+class RiverExpert:
+    """A classifier of river as an expert of `IHomerClassifier`, for `extra_experts`.
+
+    One that classifies into two classes is cloned for each label when the label appears, and learns the rows whose
+    label is known; a multi-label one learns whole rows, in which labels that are not known are filled in. A row costs
+    what river takes for it, times the labels.
+
+    Parameters
+    ----------
+    classifier
+        Any with `predict_proba_one`, a pipeline too; it is cloned, and stays as it is. Give it a seed if it has one.
+    multilabel
+        Whether it learns all labels at once; by default if it is a `river.base.MultiLabelClassifier`.
+
+    Raises
+    ------
+    ConfigError
+        It is no estimator of river with `predict_proba_one` and `learn_one`.
+
+    Examples
+    --------
+    >>> from river.naive_bayes import GaussianNB
+    >>> model = IHomerClassifier(extra_experts={"gaussian": RiverExpert(GaussianNB())})
+    >>> for length in range(50):
+    ...     model.learn_one({"length": length % 10}, {"long": length % 10 > 4})
+    >>> model.predict_one({"length": 9}), model.expert_names[-1]
+    ({'long': True}, 'gaussian')
+    """
+
+    def __init__(self, classifier: Any, *, multilabel: bool | None = None) -> None:
+        asked = all(callable(getattr(classifier, name, None)) for name in ("predict_proba_one", "learn_one"))
+        if not isinstance(classifier, Estimator) or not asked:
+            raise ConfigError(
+                f"RiverExpert: expected a classifier of river with predict_proba_one, found {classifier!r}"
+            )
+        whole = isinstance(classifier, MultiLabelClassifier) if multilabel is None else multilabel
+        self.learns_in_part = not whole
+        self._prototype: Any = classifier.clone()
+        self._whole: Any = classifier.clone() if whole else None
+        self._models: dict[str, Any] = {}
+
+    def predict_proba_one(self, x: dict[str, Any]) -> Mapping[str, Any]:
+        """Of each label met so far the probabilities that it is absent and present."""
+        if self._whole is not None:
+            return dict(self._whole.predict_proba_one(x))
+        return {label: model.predict_proba_one(x) for label, model in self._models.items()}
+
+    def learn_one(self, x: dict[str, Any], y: dict[str, bool]) -> None:
+        """Learn the labels that `y` tells."""
+        if self._whole is not None:
+            self._whole.learn_one(x, y)
+            return
+        for label, present in y.items():
+            if label not in self._models:
+                self._models[label] = self._prototype.clone()
+            self._models[label].learn_one(x, present)
 
 
 class RiverStream(DictStream):

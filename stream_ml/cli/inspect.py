@@ -31,7 +31,7 @@ def inspect_model(path: str, *, trees: bool, dot: str | None) -> None:
     from stream_ml.ihomer import IHomerClassifier
     from stream_ml.report.model_text import dot_graph, model_lines
 
-    model = IHomerClassifier.load(path)
+    model = IHomerClassifier.load(path, look_only=True)
     print("\n".join([f"{path}:", *model_lines(model, trees=trees)]))  # noqa: T201
     if dot is not None:
         try:

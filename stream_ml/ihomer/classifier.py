@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,28 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from stream_ml.decisions import Deciders, JointPosterior, Objective, joined
-from stream_ml.errors import ArtefactError, ConfigError, DataError
-from stream_ml.experts import BLOCK_ROWS, ROOT_EXPERTS, SLEEPERS, ExpertPool, SleepSchedule, Stacking
+from stream_ml.errors import ConfigError, ExpertError
+from stream_ml.experts import (
+    BLOCK_ROWS,
+    ROOT_EXPERTS,
+    SLEEPERS,
+    ExpertPool,
+    ExtraExpert,
+    ExtraExperts,
+    SleepSchedule,
+    Stacking,
+)
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.explain import BlockResult, Explaining
-from stream_ml.ihomer.files import MODEL, model_in
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.rows import check_kinds, check_positions, without_scored_labels
-from stream_ml.ihomer.state import PickledByState, check_parts, check_schema, check_settings, json_array
+from stream_ml.ihomer.saving import Saving
+from stream_ml.ihomer.state import EXTRA, check_extra, check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.view import EXPERTS
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
-from stream_ml.states import FLAWS, Part, Spec, told
-from stream_ml.storage import read_artefact, write_artefact
+from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
 
@@ -42,7 +49,7 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier(Explaining, PickledByState):
+class IHomerClassifier(Explaining, Saving):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
@@ -59,6 +66,9 @@ class IHomerClassifier(Explaining, PickledByState):
     ----------
     schema
         The stream's schema; taken from the first batch when not given.
+    extra_experts
+        Experts of one's own, name to an object with `predict_proba_one` and `learn_one` (see
+        `stream_ml.experts.ExtraExpert`), which stacking weighs beside the others. They are Python for every row: slow.
     **parameters
         Fields of `IHomerParameters`; sections as dicts, e.g. `tree={"grace_period": 100}` or
         `decisions={"objective": "micro_f1", "alternatives": ["subset_accuracy"]}`.
@@ -83,13 +93,20 @@ class IHomerClassifier(Explaining, PickledByState):
     (2000, 1000)
     """
 
-    def __init__(self, schema: Schema | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        schema: Schema | None = None,
+        *,
+        extra_experts: Mapping[str, ExtraExpert] | None = None,
+        **parameters: Any,
+    ) -> None:
         try:
             self.settings = IHomerParameters(**parameters)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "parameters"
             raise ConfigError(f"IHomerClassifier: {where}: {first['msg']}, found {first.get('input')!r}") from error
+        self._extra = ExtraExperts(extra_experts or {}, (*EXPERTS, "intercept"))
         self.n_learned = 0
         self._schema: Schema | None = None
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
@@ -115,7 +132,7 @@ class IHomerClassifier(Explaining, PickledByState):
         )
         roots = len(ROOT_EXPERTS)
         self._stacking = Stacking(
-            [1.0 / roots] * roots + [0.0] * LEAF_SLOTS,
+            [1.0 / roots] * roots + [0.0] * (LEAF_SLOTS + len(self._extra.names)),
             own_rate=experts.stacking_own_rate,
             decay=experts.stacking_decay,
         )
@@ -149,7 +166,10 @@ class IHomerClassifier(Explaining, PickledByState):
         start = 0
         for block, known in self._blocks(batch):
             stop = start + len(block)
-            p, decided = self._learn_block(block, known, wanted)[:2]
+            try:
+                p, decided = self._learn_block(block, known, wanted)[:2]
+            except ExpertError as error:
+                raise error.further(start) from error.cause
             probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
             for name, part in decided.items():
                 parts[name].append(part)
@@ -191,7 +211,7 @@ class IHomerClassifier(Explaining, PickledByState):
             due = self.settings.period - self.n_learned % self.settings.period
             stop = int(np.searchsorted(learned, before + due)) + 1
             stop = min(stop, int(np.searchsorted(highest, self.n_labels)))
-            cells = (len(ROOT_EXPERTS) + LEAF_SLOTS) * max(1, self.n_labels)
+            cells = len(self.expert_names) * max(1, self.n_labels)
             stop = min(stop, start + min(BLOCK_ROWS, max(1, BLOCK_CELLS // cells)), len(batch))
             yield batch.rows(start, stop), known
             start = stop
@@ -199,15 +219,16 @@ class IHomerClassifier(Explaining, PickledByState):
     def _learn_block(self, block: Batch, known: int, wanted: tuple[Objective, ...]) -> BlockResult:
         """Probabilities and label sets of one block; rows are learned, structure stays."""
         n_labels, partition = self.n_labels, self._partition
-        roots = len(ROOT_EXPERTS)
+        roots, leaves = len(ROOT_EXPERTS), len(EXPERTS)
         # two rows at least: parts of a single one are contiguous, for which kernels would be compiled once more
-        logits = np.zeros((max(2, len(block)), roots + LEAF_SLOTS, n_labels), dtype=np.float32)
+        logits = np.zeros((max(2, len(block)), len(self.expert_names), n_labels), dtype=np.float32)
         if not n_labels:
             self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
             return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits[: len(block)], None)
         unknown = block.unknown_labels(n_labels)
         nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
+        self._extra.process(block, whole, unknown, n_labels, logits[:, leaves:])
         local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
         local_indices = np.empty(len(whole.y_indices), dtype=np.int32)
         cursor = np.zeros(partition.n_slots, dtype=np.int64)
@@ -220,7 +241,7 @@ class IHomerClassifier(Explaining, PickledByState):
             local_indptr,
             local_indices,
         )
-        partition.process(whole, local_indptr, local_indices, self.n_learned, logits[:, roots:])
+        partition.process(whole, local_indptr, local_indices, self.n_learned, logits[:, roots:leaves])
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
         self._watch_block(block, p, unknown)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
@@ -380,7 +401,7 @@ class IHomerClassifier(Explaining, PickledByState):
         """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,); {} before data."""
         if self._schema is None:
             return {}
-        return dict(zip((*EXPERTS, "intercept"), self._stacking.weights(), strict=True))
+        return dict(zip((*self.expert_names, "intercept"), self._stacking.weights(), strict=True))
 
     @property
     def n_tree_nodes(self) -> int:
@@ -396,78 +417,13 @@ class IHomerClassifier(Explaining, PickledByState):
 
     # -- state ----------------------------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> int:
-        """Write the model to a file, whole or not at all; see `load`. Gives its bytes.
-
-        Raises
-        ------
-        OSError
-            It cannot be written.
-        """
-        schema = None if self._schema is None else self._schema.to_dict()
-        facts = {"kind": MODEL, "settings": self.settings.model_dump(mode="json"), "schema": schema}
-        return write_artefact(Path(path), self.live_state(), facts)
-
-    @classmethod
-    def load(cls, path: str | Path) -> IHomerClassifier:
-        """The model that `save` wrote; its future is the same, bit for bit. Its `schema` tells the columns it knows.
-
-        The checkpoint of a run or of the Kafka service gives the model in it.
-
-        Raises
-        ------
-        ArtefactError
-            The file is missing, damaged, or holds no such model.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from stream_ml.simulation import default_stream
-        >>> model = IHomerClassifier()
-        >>> for batch in default_stream(n_instances=500, seed=1):
-        ...     predictions = model.test_then_train(batch)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     size = model.save(f"{folder}/model.safetensors")
-        ...     again = IHomerClassifier.load(f"{folder}/model.safetensors")
-        >>> again.n_learned, again.schema.n_labels == batch.n_labels
-        (500, True)
-        """
-        return cls.from_saved(*model_in(read_artefact(Path(path)), str(path)), source=str(path))
-
-    @classmethod
-    def from_saved(
-        cls,
-        arrays: Mapping[str, NDArray],
-        facts: Mapping[str, Any],
-        *,
-        source: str = "state",
-        schema: Schema | None = None,
-    ) -> IHomerClassifier:
-        """The model of some arrays (`state_dict`), and of facts with its `settings` and `schema`, or with this schema.
-
-        Raises
-        ------
-        ArtefactError
-            They do not fit together.
-        """
-        try:
-            model = cls(**facts["settings"])
-            if schema is None:
-                schema = Schema() if facts["schema"] is None else Schema.from_dict(facts["schema"])
-            model.load_state_dict(schema, arrays)
-        except (ConfigError, DataError, *FLAWS) as error:
-            raise ArtefactError(f"{source}: its parts do not fit together: {told(error)}") from error
-        return model
-
-    def state_dict(self) -> dict[str, NDArray]:
-        """All that the future depends on, settings and undrained events included, as one flat mapping (copies)."""
-        return {name: np.array(array) for name, array in self.live_state().items()}
-
-    def live_state(self) -> dict[str, NDArray]:
-        """The same without copies: what is read of it must be copied before the next batch."""
+    def own_state(self) -> dict[str, NDArray]:
+        """All that the future depends on, but for the states of extra experts; live."""
         state: dict[str, NDArray] = {"n_learned": np.array([self.n_learned], dtype=np.int64)}
         state["settings"] = json_array(self.settings.model_dump(mode="json"))
         state["events"] = json_array([event.to_dict() for event in self._events])
+        if self._extra.names:
+            state[EXTRA] = json_array(list(self._extra.names))
         if self._schema is not None:
             state["sparse"] = np.array([self._schema.sparse])
             state["arities"] = self._arities
@@ -475,16 +431,11 @@ class IHomerClassifier(Explaining, PickledByState):
             state |= {f"{name}.{key}": array for key, array in part.state_dict().items()}
         return state
 
-    def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
-        """Take over the state of a model of the same settings; the future is then the same bit for bit.
-
-        Raises
-        ------
-        ConfigError
-            The state is of a model of other settings, or of a stream that is not of this schema.
-        """
+    def load_own_state(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
+        """Take over what `own_state` gave; see `load_state_dict`."""
         whole = Part.of(state)
         check_settings(whole.plain("settings"), self.settings.model_dump(mode="json"))
+        check_extra(whole.plain(EXTRA) if EXTRA in whole else (), self._extra.names)
         n_learned, events = whole.whole("n_learned", 0), map(Event.from_dict, whole.plain("events"))
         self._events = deque(events, maxlen=EVENTS_KEPT)
         self._schema = None

@@ -138,7 +138,9 @@ class Explaining(ModelView, RowByRow):
         log_odds = weights[-1] + (weights[:-1] * result.logits[0][:, shown]).sum(axis=0)
         labels = []
         for at, label in enumerate(shown.tolist()):
-            votes = zip(EXPERTS, result.logits[0, :, label].tolist(), weights[:-1, at].tolist(), awake, strict=True)
+            votes = zip(
+                self.expert_names, result.logits[0, :, label].tolist(), weights[:-1, at].tolist(), awake, strict=True
+            )
             labels.append(
                 LabelExplanation(
                     names[label],
@@ -165,7 +167,11 @@ class Explaining(ModelView, RowByRow):
     def _awake(self) -> list[bool]:
         """Which experts were asked."""
         leaves = self.settings.tree.enabled
-        return [*self._sleep.awake.tolist(), *[leaves] * (len(EXPERTS) - len(ROOT_EXPERTS))]
+        return [
+            *self._sleep.awake.tolist(),
+            *[leaves] * (len(EXPERTS) - len(ROOT_EXPERTS)),
+            *[True] * len(self._extra.names),
+        ]
 
     def _paths(self, one: Batch, schema: Schema, clusters: set[int]) -> Iterator[ClusterPath]:
         """The way of the row through the trees of these clusters."""

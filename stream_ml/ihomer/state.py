@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.errors import ConfigError
+from stream_ml.experts import ExtraExperts
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS
 from stream_ml.states import Part
 from stream_ml.streams.schema import Schema
 
-__all__ = ["PickledByState", "check_parts", "check_schema", "check_settings", "json_array"]
+__all__ = ["EXTRA", "PickledByState", "check_extra", "check_parts", "check_schema", "check_settings", "json_array"]
 
+EXTRA = "extra"
+"""Name of what experts of one's own have in a state."""
 DECIDED_ONLY = {"decisions.objective", "decisions.alternatives"}
 
 
@@ -56,6 +59,15 @@ def check_parts(whole: Part, arities: NDArray[np.int32], parts: Mapping[str, Any
     whole.check(watched == {LOSS, DEPENDENCE, *partition.ids}, "watch.detectors", "other clusters")
 
 
+def check_extra(saved: Sequence[str], mine: Sequence[str]) -> None:
+    """Refuse a state of a model with other experts of one's own."""
+    if list(saved) != list(mine):
+        theirs, ours = (", ".join(names) or "none" for names in (saved, mine))
+        raise ConfigError(
+            f"the model's extra experts: {theirs}; given: {ours} (extra_experts={{name: expert}}, in order)"
+        )
+
+
 def json_array(value: Any) -> NDArray[np.uint8]:
     """Plain values as bytes of JSON in an array."""
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8).copy()
@@ -70,25 +82,32 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class PickledByState:
-    """Pickles and copies of a model are made of what `save` writes, and of the names that `learn_one` was given."""
+    """Pickles and copies of a model are made of what `save` writes, and of the names that `learn_one` was given.
+
+    Experts of one's own go along as they are.
+    """
 
     settings: Any
     _schema: Schema | None
     _dicts: Any
+    _extra: ExtraExperts
 
-    def state_dict(self) -> dict[str, NDArray]:
-        """All that the future depends on."""
+    def own_state(self) -> dict[str, NDArray]:
+        """All that the future depends on, but for experts of one's own; live."""
         raise NotImplementedError
 
-    def load_state_dict(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
+    def load_own_state(self, schema: Schema, state: Mapping[str, NDArray]) -> None:
         """Take it over."""
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self.settings, "schema": self._schema, "dicts": self._dicts, "state": self.state_dict()}
+        state = {name: np.array(array) for name, array in self.own_state().items()}
+        saved = {"settings": self.settings, "schema": self._schema, "dicts": self._dicts, "state": state}
+        return saved | ({"extra": self._extra} if self._extra.names else {})
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.settings, self._dicts = saved["settings"], saved["dicts"]
+        self._extra = saved.get("extra", ExtraExperts({}))
         # copies: what was pickled may come back as memory that cannot be written to
         state = {name: np.array(array) for name, array in saved["state"].items()}
-        self.load_state_dict(Schema() if saved["schema"] is None else saved["schema"], state)
+        self.load_own_state(Schema() if saved["schema"] is None else saved["schema"], state)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_ml.decisions import Deciders
 from stream_ml.drift import adwin_mean, adwin_width
-from stream_ml.experts import ROOT_EXPERTS, SleepSchedule, Stacking
+from stream_ml.experts import ROOT_EXPERTS, ExtraExperts, SleepSchedule, Stacking
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, LossWatch
 from stream_ml.streams.schema import Schema
@@ -18,7 +18,7 @@ from stream_ml.streams.schema import Schema
 __all__ = ["EXPERTS", "ModelView"]
 
 EXPERTS = (*ROOT_EXPERTS, "leaf_prior", "leaf_naive_bayes", "leaf_labelset")
-"""What stacking weighs, in the order of its weights."""
+"""What stacking weighs, in the order of its weights; experts of one's own follow."""
 MOST_TREES = 12
 MOST_DEEP = 4
 MOST_RATES = 4
@@ -38,6 +38,17 @@ class ModelView:
     _sleep: SleepSchedule
     _deciders: Deciders
     _watch: LossWatch
+    _extra: ExtraExperts
+
+    @property
+    def extra_experts(self) -> dict[str, Any]:
+        """Experts of one's own, by name."""
+        return dict(self._extra.experts)
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """What stacking weighs, in the order of its weights."""
+        return (*EXPERTS, *self._extra.names)
 
     def glance(self, labels: NDArray[np.int64]) -> dict[str, Any]:
         """What changes as a model learns, JSON-ready; {} before data.
@@ -54,8 +65,10 @@ class ModelView:
         either = single[:, None] + single[None, :] - both
         thousandths = np.rint(1000.0 * np.divide(both, either, out=np.zeros_like(both), where=either > 0)).astype(int)
         first, second = np.nonzero(np.triu(thousandths, 1))
-        means = self._stacking.weights()[:-1].mean(axis=1) if self._partition.n_labels else np.zeros(len(EXPERTS))
-        awake = np.ones(len(EXPERTS), dtype=np.bool_)
+        means = (
+            self._stacking.weights()[:-1].mean(axis=1) if self._partition.n_labels else np.zeros(len(self.expert_names))
+        )
+        awake = np.ones(len(self.expert_names), dtype=np.bool_)
         awake[: len(ROOT_EXPERTS)] = self._sleep.awake
         weights = [round(w, 5) if there else None for w, there in zip(means.tolist(), awake.tolist(), strict=True)]
         return {
@@ -94,7 +107,7 @@ class ModelView:
         both, single = clusters.statistics.among(shown)
         pairs = [[i, j, round(float(both[i, j]), 2)] for i, j in np.argwhere(np.triu(both, 1) > 0).tolist()]
         return {
-            "experts": list(EXPERTS),
+            "experts": list(self.expert_names),
             "labels": rows,
             "cooccurrence": {
                 "total": round(clusters.statistics.total(), 2),

@@ -39,6 +39,11 @@ def model_lines(model: IHomerClassifier, *, trees: bool) -> Iterator[str]:
     for name, window in model.drift_windows().items():
         place = name if name in ("loss", "dependence") else f"cluster {name}"
         yield f"  {place}: {window['width']:,.0f}, {window['mean']:.4f}"
+    if extra := model.extra_experts:
+        weights = model.expert_weights()
+        told = (f"{name} (mean weight {weights[name].mean():.3f})" for name in extra) if model.n_labels else extra
+        yield ""
+        yield f"extra experts: {', '.join(told)}"
     yield ""
     usage = model.memory_usage()
     yield f"memory: {sum(usage.values()) / 2**20:,.2f} MB"
