@@ -95,8 +95,9 @@ class Dashboard:
         across = 1 if width < 2 * WIDE // 5 or WIDE <= width < 6 * WIDE // 5 else 2
         rows = -(-len(self.facts) // across)
         grid = Table.grid(expand=True, padding=(0, 1))
+        names = max((len(name) for name, _ in self.facts), default=0)
         for _ in range(across):
-            grid.add_column(width=11, no_wrap=True, overflow="ellipsis")
+            grid.add_column(width=names + 1, no_wrap=True, overflow="ellipsis")
             grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         for row in range(rows):
             cells = [Text("")] * (2 * across)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -92,7 +93,7 @@ class LiveService:
             list(self._curve),
             service.telemetry.cluster_sizes,
             [event_line(event.to_dict()) for event in list(service.telemetry.last_events) if is_shown(event)][-LINES:],
-            held,
+            None if held is None else [_short(line) for line in held],
         )
 
     def _values(self) -> dict[str, float]:
@@ -137,8 +138,8 @@ class LiveService:
         def whole(name: str) -> str:
             return f"{values.get(name, 0):,.0f}"
 
-        limits = [f"row {dead.max_consecutive:,}"] * (dead.max_consecutive is not None)
-        limits += [f"{dead.max_share:.0%} of {dead.window:,}"] * (dead.max_share is not None)
+        limits = [f"{dead.max_consecutive:,}"] * (dead.max_consecutive is not None)
+        limits += [f"{dead.max_share:.0%}"] * (dead.max_share is not None)
         written, failed = whole("written"), values.get("failed", 0)
         age = f", {duration(values['age'])} ago" if values.get("written") and "age" in values else ""
         return [
@@ -146,19 +147,23 @@ class LiveService:
             ("rate", f"{self._rate(values):,.0f}/s"),
             ("lag", whole("lag")),
             ("learned", whole("version")),
-            ("waiting", f"{whole('waiting')} instances, {whole('early')} labels"),
-            ("dead", f"{whole('dead')} letters"),
-            ("bad", f"{whole('bad_run')} in a row, {whole('bad_recent')} recent"),
-            ("breaker", " or ".join(limits) or "off"),
+            ("waiting", whole("waiting")),
+            ("early", f"{whole('early')} labels"),
+            ("labels", whole("labels")),
+            ("clusters", whole("clusters")),
+            ("dead letters", whole("dead")),
+            ("bad", f"{whole('bad_run')} in a row"),
+            ("bad recent", f"{whole('bad_recent')} of {dead.window:,}"),
+            ("stops at", " or ".join(limits) or "none"),
             ("checkpoints", f"{written}{age}" + (f", {failed:,.0f} failed" if failed else "")),
-            ("lease", f"epoch {self._service.lease.epoch or '-'}"),
-            ("mode", f"{config.mode}, {config.delivery.replace('_', ' ')}"),
-            ("labels", f"{whole('labels')} in {whole('clusters')} clusters"),
-            ("memory", f"{values.get('rss', 0) / 2**20:,.0f} MB, model {values.get('model', 0) / 2**20:,.1f} MB"),
+            ("mode", f"{config.mode}, epoch {self._service.lease.epoch or '-'}"),
+            ("memory", f"{values.get('rss', 0) / 2**20:,.0f} MB"),
+            ("model", f"{values.get('model', 0) / 2**20:,.1f} MB"),
             ("elapsed", duration(time.monotonic() - self._began)),
         ]
 
 
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)\.\d+Z")
 PLAIN = {
     "stream_ml_lag_records": "lag",
     "stream_ml_dead_letters_total": "dead",
@@ -174,6 +179,15 @@ PLAIN = {
     "stream_ml_active": "active",
     "process_resident_memory_bytes": "rss",
 }
+
+
+def _short(line: str) -> str:
+    """A log line without its date, its fractions of seconds and the room between its columns.
+
+    >>> _short("2026-01-31T10:20:30.123456Z [info     ] active      epoch=3")
+    '10:20:30 [info ] active epoch=3'
+    """
+    return re.sub(" +", " ", STAMP.sub(r"\1", line))
 
 
 def _name(metric: str, labels: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stream_ml.errors import ConfigError
 from stream_ml.experts import ExtraExperts
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS
-from stream_ml.states import Part
+from stream_ml.states import Part, shown
 from stream_ml.streams.schema import Schema
 
 __all__ = ["EXTRA", "PickledByState", "check_extra", "check_parts", "check_schema", "check_settings", "json_array"]
@@ -62,10 +62,8 @@ def check_parts(whole: Part, arities: NDArray[np.int32], parts: Mapping[str, Any
 def check_extra(saved: Sequence[str], mine: Sequence[str]) -> None:
     """Refuse a state of a model with other experts of one's own."""
     if list(saved) != list(mine):
-        theirs, ours = (", ".join(names) or "none" for names in (saved, mine))
-        raise ConfigError(
-            f"the model's extra experts: {theirs}; given: {ours} (extra_experts={{name: expert}}, in order)"
-        )
+        given = f"given: {shown(list(mine))} (extra_experts={{name: expert}}, in order)"
+        raise ConfigError(f"the model's extra experts: {shown(list(saved))}; {given}")
 
 
 def json_array(value: Any) -> NDArray[np.uint8]:

@@ -56,11 +56,11 @@ def test_before_and_after_there_are_figures(service, monkeypatch):
     assert facts["records"] == "1,000"
     assert 400 < float(facts["rate"].removesuffix("/s")) < 600
     assert facts["lag"] == "12"
-    assert facts["dead"] == "3 letters"
-    assert facts["breaker"] == "row 1,000 or 50% of 1,000"
+    assert facts["dead letters"] == "3"
+    assert facts["stops at"] == "1,000 or 50%"
     assert facts["checkpoints"].startswith("1, ")
-    assert facts["mode"] == "frozen, at least once"
-    assert facts["memory"].endswith("model 2.0 MB")
+    assert facts["mode"] == "frozen, epoch -"
+    assert facts["model"] == "2.0 MB"
     assert dict(shown.metrics)["micro f1"] == [0.75, 0.5]
     assert shown.curve == [0.75]
     assert shown.clusters == [4, 2]
