@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint chromium bench moa wheel kafka soak lock clean
+.PHONY: run test lint chromium bench docs notebooks moa wheel kafka soak lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
@@ -27,6 +27,15 @@ chromium:
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py
+
+# The site: guides and API reference, in docs/_build; every warning is an error, nothing is asked of the network.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . docs/_build
+	@echo docs/_build/index.html
+
+# Run all notebooks from top to bottom and keep what they show.
+notebooks: $(STAMP)
+	$(BIN)/python notebooks/execute.py
 
 # The package as a wheel, in dist/.
 wheel: $(STAMP)
@@ -63,5 +72,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis runs docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

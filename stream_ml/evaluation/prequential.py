@@ -318,7 +318,7 @@ class _Run:
 
     @property
     def n_instances(self) -> int:
-        """Instances met: one whose labels come late makes two rows, a predicted one and a learned one."""
+        """Instances met; one whose labels come late makes two rows, a predicted one and a learned one."""
         return max(self.n_predicted, self.n_learned)
 
     def close_window(self) -> None:

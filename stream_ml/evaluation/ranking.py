@@ -21,9 +21,9 @@ RANKED = tuple(f"precision_at_{k}" for k in DEPTHS)
 class PrecisionAtK:
     """Precision@k, the measure of extreme multi-label classification, for some k at once.
 
-    |the k most probable labels that are positive| / k, averaged over all rows added (Bhatia et al.: The extreme
-    classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than k
-    positive labels cannot reach 1; with fewer than k labels the missing ranks are misses. Where labels are known in
+    How many of the k most probable labels are positive, divided by k, averaged over all rows added (Bhatia et al.: The
+    extreme classification repository, 2016); of equal probabilities the lower label ranks first. A row with fewer than
+    k positive labels cannot reach 1; with fewer than k labels the missing ranks are misses. Where labels are known in
     part, those that are known are ranked.
 
     Parameters

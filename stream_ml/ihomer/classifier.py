@@ -382,7 +382,7 @@ class IHomerClassifier(Explaining, Saving):
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What label sets are decided for: the objective, then the alternatives."""
+        """What label sets are decided for, the objective first, then the alternatives."""
         decisions = self.settings.decisions
         return tuple(dict.fromkeys((decisions.objective, *decisions.alternatives)))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 __all__ = ["Candidate", "ClusterPath", "ExpertVote", "Explanation", "LabelExplanation", "PathStep", "Reason"]
 
 Reason = Literal["threshold", "joint", "fallback", "unlikely"]
-"""Why a label is in the decided set or not: see `LabelExplanation`."""
+"""Why a label is in the decided set or not; see `LabelExplanation`."""
 
 WHY: dict[tuple[Reason, bool], str] = {
     ("threshold", True): "at or above its threshold",

@@ -46,9 +46,9 @@ class Partial(NamedTuple):
     """
 
     rows: NDArray[np.bool_]
-    """(n,): whether the row is one of them."""
+    """Whether the row is one of them, (n,)."""
     indptr: NDArray[np.int64]
-    """(n + 1,)"""
+    """Row pointers, (n + 1,)."""
     indices: NDArray[np.int32]
     """Labels known to be absent, rising within a row; of complete rows none are named."""
 
