@@ -1,4 +1,4 @@
-"""How `make docs` builds the site: the checkout is the source, so that a link that works in it works in the site, too."""
+"""How `make docs` builds the site. The checkout is the source: a link that works in it works in the site, too."""
 
 from __future__ import annotations
 

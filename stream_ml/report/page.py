@@ -47,7 +47,7 @@ def render_page(runs: Sequence[RunData]) -> str:
         )
 
 
-def write_plots(runs: Sequence[RunData], folder: Path) -> list[Path]:
+def write_plots(runs: Sequence[RunData], folder: str | Path) -> list[Path]:
     """Every plot as a PNG and an SVG file; of several runs each in a folder of the run's name. Gives the files.
 
     Raises
@@ -55,7 +55,7 @@ def write_plots(runs: Sequence[RunData], folder: Path) -> list[Path]:
     ConfigError
         They cannot be written.
     """
-    written = []
+    folder, written = Path(folder), []
     with drawing():
         groups = [(folder / run.name if len(runs) > 1 else folder, contents_of(run)) for run in runs]
         plots = [(place, plot) for place, content in groups for plot in content.plots()]

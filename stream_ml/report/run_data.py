@@ -54,7 +54,7 @@ class RunData:
         return {}
 
 
-def read_run(path: Path) -> RunData:
+def read_run(path: str | Path) -> RunData:
     """What a run's directory holds.
 
     Raises
@@ -62,6 +62,7 @@ def read_run(path: Path) -> RunData:
     ConfigError
         It is no run's, or a file of it cannot be read or is damaged.
     """
+    path = Path(path)
     if not path.is_dir():
         raise ConfigError(f"{path}: is no directory; expected the directory of a run")
     if not (path / "summary.json").is_file():

@@ -20,7 +20,12 @@ from stream_ml.streams.batch import PREDICT, Batch, Predictions
 
 __all__ = ["CHECKPOINT", "PREDICTIONS", "REPORT", "RUN_FILES", "RunDirectory"]
 
-CHECKPOINT, PREDICTIONS, REPORT = "checkpoint.safetensors", "predictions.jsonl", "report.html"
+CHECKPOINT = "checkpoint.safetensors"
+"""Name of the file that a run can go on from."""
+PREDICTIONS = "predictions.jsonl"
+"""Name of the file of all predictions."""
+REPORT = "report.html"
+"""Name of the page that shows a run."""
 RUN_FILES = (
     "summary.json",
     "config.yaml",

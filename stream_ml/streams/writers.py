@@ -26,7 +26,7 @@ DIGITS = "%.9g"
 """As many digits as single precision needs to be read back as it was."""
 
 
-def write_stream(stream: Stream, path: Path) -> int:
+def write_stream(stream: Stream, path: str | Path) -> int:
     """Write the rows that are to be predicted, with their labels, to a file; gives how many.
 
     The name tells the format; `.arff`, `.jsonl` and `.csv` may be followed by `.gz`. The same rows make the same bytes.
@@ -40,6 +40,7 @@ def write_stream(stream: Stream, path: Path) -> int:
     DataError
         The file cannot be written.
     """
+    path = Path(path)
     name = path.name.lower()
     ending = next((e for e in WRITERS if name.removesuffix(".gz").endswith(e)), None)
     if ending is None or (ending == ".parquet" and name.endswith(".gz")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def anchors_in(text: str) -> set[str]:
     """Names of its headings, as GitHub makes them."""
     tokens = MARKDOWN.parse(text)
     found: set[str] = set()
-    for heading, inline in zip(tokens, tokens[1:], strict=False):
+    for heading, inline in itertools.pairwise(tokens):
         if heading.type == "heading_open":
             words = "".join(t.content for t in inline.children or () if t.type in ("text", "code_inline"))
             name = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")

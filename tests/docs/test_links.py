@@ -59,5 +59,7 @@ def test_every_page_and_notebook_is_reached_from_the_start() -> None:
         if page in reached or page.suffix not in (".md", ".ipynb"):
             continue
         reached.add(page)
-        todo += [(page.parent / link.partition("#")[0]).resolve() for link in links_in(text_of(page)) if ":" not in link]
+        todo += [
+            (page.parent / link.partition("#")[0]).resolve() for link in links_in(text_of(page)) if ":" not in link
+        ]
     assert not {*PAGES, *NOTEBOOKS} - reached
