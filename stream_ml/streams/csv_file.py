@@ -23,6 +23,7 @@ __all__ = ["OTHER", "CsvStream"]
 PROBE_ROWS, PROBE_CELLS = 1000, 1 << 20
 MAX_COLUMNS = 1 << 20
 MISSING = {"", "?", "NA"}
+NO_LABEL = "a column of texts is no label; labels that stand together in one need a column of 0 and 1 each"
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
 QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
@@ -195,6 +196,7 @@ class CsvStream(FileStream):
                     field=self._columns[column].name,
                     expected="0 or 1, false or true, no or yes",
                     found=shown(text),
+                    hint=NO_LABEL if any(map(str.isalpha, text)) else None,
                 )
             positive = self._plan.positive[column]
             # negative: any other value than the one that counts as positive

@@ -96,3 +96,15 @@ def test_svmlight_has_no_mark_for_missing_values(tmp_path):
     path.write_text("1 1:nan\n")
     with pytest.raises(DataError, match="expected a finite number, found 'nan'"):
         list(open_stream(path))
+
+
+def test_labels_in_one_column(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("size;tags\n3;0\n4;late|too big\n")
+    with pytest.raises(
+        DataError, match=r"line 3, field 'tags': .*found 'late\|too big' \(.*need a column of 0 and 1 each"
+    ):
+        list(open_stream(path, labels="tags"))
+    path.write_text("size;tags\n3;0\n4;7\n")
+    with pytest.raises(DataError, match=r"line 3, field 'tags': .*found '7'$"):
+        list(open_stream(path, labels="tags"))
