@@ -50,6 +50,7 @@ docs/models
 docs/report
 docs/service
 docs/drift
+docs/performance
 docs/benchmark
 docs/ecosystem
 docs/label-clusters

@@ -15,7 +15,7 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, install_listener
 
-__all__ = ["kernel", "when_compiling"]
+__all__ = ["kernel", "lean_kernel", "when_compiling"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,7 +40,21 @@ class _Cache(FunctionCache):
 
 def kernel(function: F) -> F:
     """Compile `function` with the project's flags; compiled code is cached on disk and releases the GIL."""
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    return _compiled(function)
+
+
+def lean_kernel(function: F) -> F:
+    """The same for a kernel that makes no arrays: it counts no references to those it is given.
+
+    Counting costs a locked memory access for every array of every tuple that is passed on, each of them as much as
+    some ten arithmetic operations. What calls it holds the arrays meanwhile.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: F, **flags: bool) -> F:
+    njit: Any = numba.njit
+    dispatcher = njit(nogil=True, error_model="numpy", **flags)(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
     return cast(F, dispatcher)
 

@@ -154,7 +154,7 @@ class MultiflowIHomerClassifier:
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """The probability of each label: (n, n_targets); 0 before anything was learned."""
-        probabilities = self._predicted(X).probabilities
+        probabilities = self._predicted(X).dense(self.n_targets or 0)
         return np.zeros((len(X), self.n_targets or 0), dtype=np.float32) if probabilities is None else probabilities
 
     def reset(self) -> MultiflowIHomerClassifier:

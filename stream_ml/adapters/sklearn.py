@@ -244,6 +244,5 @@ class SklearnIHomerClassifier(ClassifierMixin, BaseEstimator):
         return csr_array((ones, predictions.label_indices, predictions.label_indptr), shape=shape)
 
     def _probabilities(self, predictions: Predictions | None) -> NDArray[np.float32]:
-        if predictions is None or predictions.probabilities is None:
-            return np.zeros((0, self.n_outputs_), dtype=np.float32)
-        return predictions.probabilities
+        p = None if predictions is None else predictions.dense(self.n_outputs_)
+        return np.zeros((0, self.n_outputs_), dtype=np.float32) if p is None else p

@@ -236,7 +236,7 @@ def _rows(
 
     names = batch.schema.labels
     indptr, indices = predictions.label_indptr.tolist(), predictions.label_indices.tolist()
-    ranked = most_probable(predictions.probabilities, range(len(batch)), top)
+    ranked = most_probable(predictions, range(len(batch)), top)
     for row, (best, chances) in enumerate(ranked):
         key = None if batch.ids is None else batch.ids[row] or None
         chosen = [names[label] for label in indices[indptr[row] : indptr[row + 1]]]

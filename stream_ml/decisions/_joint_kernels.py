@@ -24,6 +24,7 @@ __all__ = [
     "JointState",
     "independent_block",
     "joint_block",
+    "likely_block",
     "refresh_priors",
 ]
 
@@ -52,6 +53,8 @@ COVERAGE_FADING = 0.99
 FIRST_ROWS = 10.0
 """Rows that the first guess of the coverage is worth."""
 REFRESH = 32
+WIDE = 256
+"""Of more than so many times `REFRESH` labels each learned row pays for the refresh of this many."""
 RATE = 0.05
 MIX_DECAY = 0.9995
 MIX_RIDGE = 10.0
@@ -92,6 +95,7 @@ class JointRows(NamedTuple):
 
     n_top: NDArray[np.int32]  # (rows,)
     top: NDArray[np.int32]  # (rows, LIKELY) labels, likeliest first
+    chances: NDArray[np.float32]  # (rows, LIKELY) their stacked probabilities
     marginals: NDArray[np.float32]  # (rows, LIKELY) probabilities, the posterior's mixed with the stacked ones
     n_sets: NDArray[np.int32]  # (rows,)
     sets: NDArray[np.uint64]  # (rows, MOST) candidates
@@ -112,6 +116,8 @@ def refresh_priors(state, n_labels, slot_of, n_clusters):
     odds, mean = 0.0, 0.0
     state.silence[:n_clusters] = 0.0
     for label in range(n_labels):
+        if state.label_counts[label] == 0.0 and slot_of[label] < 0:  # it comes in a later row
+            continue
         q = min(0.999, max(FLOOR, state.label_counts[label] / state.unit[0] / (rows + 1.0)))
         state.prior_odds[label] = math.log(q / (1.0 - q))
         odds += q / (1.0 - q)
@@ -128,19 +134,22 @@ def refresh_priors(state, n_labels, slot_of, n_clusters):
 
 
 @kernel
-def _likely_labels(p, n_labels, top):
-    """The most probable labels, at most `LIKELY`, in order; ties by position. Returns how many."""
-    n = 0
-    for label in range(n_labels):
-        if p[label] < LEAST_P or (n == LIKELY and p[label] <= p[top[n - 1]]):
-            continue
-        place = min(n, LIKELY - 1)
-        while place > 0 and p[top[place - 1]] < p[label]:
-            top[place] = top[place - 1]
-            place -= 1
-        top[place] = label
-        n = min(LIKELY, n + 1)
-    return n
+def likely_block(probabilities, n_labels, n_top, tops, chances):
+    """The most probable labels of each row, at most `LIKELY`, in order, ties by position; and their probabilities."""
+    for row in range(len(n_top)):
+        p, top, n = probabilities[row], tops[row], 0
+        for label in range(n_labels):
+            if p[label] < LEAST_P or (n == LIKELY and p[label] <= p[top[n - 1]]):
+                continue
+            place = min(n, LIKELY - 1)
+            while place > 0 and p[top[place - 1]] < p[label]:
+                top[place] = top[place - 1]
+                place -= 1
+            top[place] = label
+            n = min(LIKELY, n + 1)
+        n_top[row] = n
+        for i in range(n):
+            chances[row, i] = p[top[i]]
 
 
 @kernel
@@ -407,10 +416,10 @@ def _teach_mix(state, n_top, odds, joint, q, truth, known, factor, step):
 
 @kernel
 def joint_block(
-    state, codes, probabilities, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,
+    state, codes, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,
     n_labels, slot_of, n_clusters, fading, rows,
 ):  # fmt: skip
-    """Posterior over label sets of each row (into `rows`), which then is learned as its mode says.
+    """Posterior over label sets of each row, out of its likely labels (`rows`), which then is learned as its mode says.
 
     Rows with labels that are `unknown` (rows, L; no rows: all are known) have no label set: their labels that are known
     teach the mix, and nothing else.
@@ -423,11 +432,10 @@ def joint_block(
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
     for row in range(len(mode)):
-        top, sets = rows.top[row], rows.sets[row]
-        n_top = _likely_labels(probabilities[row], n_labels, top)
+        top, sets, n_top = rows.top[row], rows.sets[row], rows.n_top[row]
         for i in range(n_top):
             rank[top[i]] = i
-            p = min(1.0 - FLOOR, max(FLOOR, probabilities[row, top[i]]))
+            p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
             odds[i] = math.log(p / (1.0 - p))
             prior[i] = state.prior_odds[top[i]]
         n, last = _collect(
@@ -460,13 +468,13 @@ def joint_block(
                 mask &= mask - ONE
         for i in range(n_top):
             # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
-            p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * probabilities[row, top[i]]
+            p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * rows.chances[row, i]
             p = min(0.999, max(0.001, p))
             joint[i] = math.log(p / (1.0 - p))
             z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
             q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
             rows.marginals[row, i] = q[i]
-        rows.n_top[row], rows.n_sets[row], rows.coverage[row] = n_top, n, state.coverage[0]
+        rows.n_sets[row], rows.coverage[row] = n, state.coverage[0]
         if mode[row] & LEARN:
             labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
             whole, known = True, ~np.uint64(0)
@@ -494,20 +502,20 @@ def joint_block(
             _teach_mix(state, n_top, odds, joint, q, mask, known, factor, step)
             if whole:
                 _teach(state, codes, slot_of, labels, n_labels, fading)
-                if state.learned[0] < REFRESH or state.learned[0] % REFRESH == 0:
+                if state.learned[0] < REFRESH or state.learned[0] % max(REFRESH, n_labels // WIDE) == 0:
                     refresh_priors(state, n_labels, slot_of, n_clusters)
         for i in range(n_top):
             rank[top[i]] = -1
 
 
 @kernel
-def independent_block(probabilities, mode, n_labels, rows):
+def independent_block(rows):
     """The same of labels taken to be independent: candidates are the sets of the most probable labels alone."""
     odds = np.empty(LIKELY)
-    for row in range(len(mode)):
-        n_top = _likely_labels(probabilities[row], n_labels, rows.top[row])
+    for row in range(len(rows.n_top)):
+        n_top = rows.n_top[row]
         for i in range(n_top):
-            p = probabilities[row, rows.top[row, i]]
+            p = rows.chances[row, i]
             rows.marginals[row, i] = p
             p = min(1.0 - FLOOR, max(FLOOR, p))
             odds[i] = math.log(p / (1.0 - p))
@@ -523,4 +531,4 @@ def independent_block(probabilities, mode, n_labels, rows):
                 score += odds[i]
         for i in range(n):
             rows.posterior[row, i] /= total
-        rows.n_top[row], rows.n_sets[row] = n_top, n
+        rows.n_sets[row] = n

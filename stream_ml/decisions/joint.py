@@ -90,6 +90,14 @@ class JointPosterior:
         if moved or joined:
             k.refresh_priors(self.state, self.n_labels, self.slot_of, self.n_clusters)
 
+    def grow(self, n_labels: int) -> None:
+        """Make room for labels that have no cluster yet; `follow` tells of it when they do."""
+        if not self.enabled:
+            self.n_labels = n_labels
+            return
+        self._grow(n_labels)
+        self.slot_of = np.concatenate([self.slot_of, np.full(n_labels - len(self.slot_of), -1, dtype=np.int64)])
+
     def _grow(self, n_labels: int) -> None:
         self.n_labels = n_labels
         room = capacity(n_labels, len(self.codes))
@@ -119,23 +127,30 @@ class JointPosterior:
 
         `unknown` is the block's own (`Batch.unknown_labels`).
         """
-        n = len(block)
-        rows = k.JointRows(
-            np.zeros(n, dtype=np.int32),
-            np.zeros((n, k.LIKELY), dtype=np.int32),
-            np.zeros((n, k.LIKELY), dtype=np.float32),
-            np.zeros(n, dtype=np.int32),
-            np.zeros((n, k.MOST), dtype=np.uint64),
-            np.zeros((n, k.MOST), dtype=np.float32),
-            np.zeros(n, dtype=np.float32),
-        )
+        rows = _new_rows(len(block))
+        k.likely_block(probabilities, self.n_labels, rows.n_top, rows.top, rows.chances)
+        return self._posterior(rows, nearest, block, unknown)
+
+    def process_likely(
+        self,
+        n_top: NDArray[np.int32],
+        top: NDArray[np.int32],
+        chances: NDArray[np.float32],
+        nearest: Nearest,
+        block: Batch,
+        unknown: NDArray[np.bool_] = ALL_KNOWN,
+    ) -> k.JointRows:
+        """The same given each row's most probable labels alone, and their probabilities: (rows, LIKELY), best first."""
+        rows = _new_rows(len(block))._replace(n_top=n_top, top=top, chances=chances)
+        return self._posterior(rows, nearest, block, unknown)
+
+    def _posterior(self, rows: k.JointRows, nearest: Nearest, block: Batch, unknown: NDArray[np.bool_]) -> k.JointRows:
         if not self.enabled:
-            k.independent_block(probabilities, block.mode, self.n_labels, rows)
+            k.independent_block(rows)
             return rows
         k.joint_block(
             self.state,
             self.codes,
-            probabilities,
             *nearest,
             block.y_indptr,
             block.y_indices,
@@ -177,6 +192,20 @@ class JointPosterior:
         capacity_of = CLUSTER_SETS if not self.n_clusters else _cluster_sets(self.n_clusters)
         self.state = joint_state(part, n, self.n_clusters, WHOLE_SETS, capacity_of, WIDTH)
         self.codes = _codes(n)
+
+
+def _new_rows(n: int) -> k.JointRows:
+    """Room for the posterior of so many rows."""
+    return k.JointRows(
+        np.zeros(n, dtype=np.int32),
+        np.zeros((n, k.LIKELY), dtype=np.int32),
+        np.zeros((n, k.LIKELY), dtype=np.float32),
+        np.zeros((n, k.LIKELY), dtype=np.float32),
+        np.zeros(n, dtype=np.int32),
+        np.zeros((n, k.MOST), dtype=np.uint64),
+        np.zeros((n, k.MOST), dtype=np.float32),
+        np.zeros(n, dtype=np.float32),
+    )
 
 
 def _cluster_sets(n_clusters: int) -> int:

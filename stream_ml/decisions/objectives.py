@@ -80,14 +80,15 @@ class Deciders:
     def decide(
         self,
         objectives: Sequence[Objective],
-        probabilities: NDArray[np.float32],
+        probabilities: NDArray[np.float32] | None,
         rows: JointRows,
         block: Batch,
         unknown: NDArray[np.bool_] = ALL_KNOWN,
     ) -> dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]:
         """Label sets of a block for each objective, as CSR `(indptr, indices)`; then the thresholds learn its rows.
 
-        `unknown` is the block's own (`Batch.unknown_labels`).
+        Without `probabilities` (rows, labels) no others are looked at than the rows' likely labels. `unknown` is the
+        block's own (`Batch.unknown_labels`).
         """
         n = len(block)
         common, per_label, frequency = self._thresholds(rows, block, unknown)
@@ -97,8 +98,9 @@ class Deciders:
         result = {}
         for objective in objectives:
             indptr = np.empty(n + 1, dtype=np.int64)
-            indices = np.empty(n * (self.n_labels if objective == "hamming_loss" else LIKELY), dtype=np.int32)
-            if objective == "hamming_loss":
+            every = objective == "hamming_loss" and probabilities is not None
+            indices = np.empty(n * (self.n_labels if every else LIKELY), dtype=np.int32)
+            if every:
                 d.hamming_block(probabilities, block.mode, self.n_labels, indptr, indices)
             elif objective == "balanced":
                 shares = F_SHARE, RARITY, OWN_SHARE, EXACT_SHARE, FALLBACK
@@ -107,10 +109,13 @@ class Deciders:
                 d.mode_block(rows, block.mode, indptr, indices)
             elif objective == "example_f1":
                 d.example_f1_block(rows, block.mode, indptr, indices)
+            elif objective == "hamming_loss":
+                half = np.full((n, LIKELY), 0.5)
+                d.threshold_block(rows._replace(marginals=rows.chances), block.mode, half, indptr, indices)
             else:
                 d.threshold_block(rows, block.mode, cuts[objective], indptr, indices)
             decided = indptr, indices[: indptr[-1]].copy()
-            if full and objective != "hamming_loss":
+            if full and not every and probabilities is not None:
                 decided = _with_others(decided, full, probabilities, rows)
             result[objective] = decided
         return result

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.evaluation._kernels import top_hits
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import Batch, Predictions
+from stream_ml.streams.batch import Batch, Likely, Predictions
 
 __all__ = ["RANKED", "PrecisionAtK"]
 
@@ -50,9 +50,12 @@ class PrecisionAtK:
 
     def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
         """Add rows of a batch: those named, or all. Predictions without probabilities add nothing."""
-        if predictions.probabilities is None:
-            return
         chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
+        if predictions.likely is not None:
+            self._hits += _ranked_hits(batch, predictions.likely, chosen, len(self._hits))
+            self._rows += len(chosen)
+        if predictions.probabilities is None or predictions.likely is not None:
+            return
         probabilities = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
         unknown = batch.unknown_labels(probabilities.shape[1])
         top_hits(probabilities, batch.y_indptr, batch.y_indices, unknown, chosen, self._hits)
@@ -85,3 +88,17 @@ class PrecisionAtK:
         self._rows = part.array("rows", Spec(np.int64, (1,), 0))
         self._hits_before = part.array("hits_before", Spec(np.int64, self._hits.shape, 0))
         self._rows_before = part.array("rows_before", Spec(np.int64, (1,), 0))
+
+
+def _ranked_hits(batch: Batch, likely: Likely, chosen: NDArray[np.int64], depth: int) -> NDArray[np.int64]:
+    """At which ranks the chosen rows have a positive label: int64 (depth,)."""
+    n = 1 + max(int(likely.labels.max(initial=0)), int(batch.y_indices.max(initial=0)))
+    keys = np.arange(len(batch))[:, None] * n + likely.labels
+    ranked = np.arange(likely.labels.shape[1]) < likely.sizes[:, None]
+    hit = np.isin(keys, np.repeat(np.arange(len(batch)), np.diff(batch.y_indptr)) * n + batch.y_indices) & ranked
+    if batch.partial is not None:  # what is not known has no rank
+        absent = np.repeat(np.arange(len(batch)), np.diff(batch.partial.indptr)) * n + batch.partial.indices
+        ranked &= ~batch.partial.rows[:, None] | hit | np.isin(keys, absent)
+    rank = np.cumsum(ranked, axis=1) - 1
+    hit, rank = (hit & ranked)[chosen], rank[chosen]
+    return np.bincount(rank[hit & (rank < depth)], minlength=depth).astype(np.int64)

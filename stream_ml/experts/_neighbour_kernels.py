@@ -283,7 +283,8 @@ def neighbours_block(
                 _products(state, where, filled, sparse, back > 0, columns, query, scattered, products)
                 _nearest(state, where * SEGMENT, begin, filled, sparse, products, length, slots[row], scores)
         _weigh(sparse, slots[row], scores, weights[row])
-        _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
+        if n_labels:
+            _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
         if len(outdated):
             _vote_anew(state, slots[row], weights[row], outdated, storages, prior[row], votes, out[row])
         if sparse:

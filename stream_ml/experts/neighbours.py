@@ -172,6 +172,52 @@ class Neighbours:
         storages = len(self.state.norms) // k.SEGMENT
         return max(0, int(self.state.learned[0]) // k.SEGMENT - (storages - 2)) * k.SEGMENT
 
+    def recent(self) -> tuple[DesignRows, NDArray[np.int64], NDArray[np.int32]] | None:
+        """The rows of the window, oldest first, as far as they are kept (standardised), and their labels as CSR."""
+        state = self.state
+        if state is None or not int(state.learned[0]):
+            return None
+        learned, storages = int(state.learned[0]), len(state.norms) // k.SEGMENT
+        columns, values, slots = [], [], []
+        for number in range(max(self._first_row(), int(state.since[0])), learned):
+            storage, place = number // k.SEGMENT % storages, number % k.SEGMENT
+            slots.append(storage * k.SEGMENT + place)
+            if not self.sparse:
+                columns.append(np.arange(self._columns, dtype=np.int32))
+                values.append(state.tiles[storage, : self._columns, place])
+            elif number // k.SEGMENT == learned // k.SEGMENT:
+                own = slice(state.open_indptr[place], state.open_indptr[place + 1])
+                columns.append(state.open_indices[own])
+                values.append(state.open_values[own])
+            else:
+                end = int(state.column_ptr[storage, -1])
+                (own_entries,) = np.nonzero(state.post_rows[storage, :end] == place)
+                column = np.searchsorted(state.column_ptr[storage], own_entries, side="right") - 1
+                columns.append(column.astype(np.int32))
+                values.append(state.post_values[storage, own_entries])
+        if not slots:
+            return None
+        indptr = np.concatenate([[0], np.cumsum([len(x) for x in columns])]).astype(np.int64)
+        standard = np.concatenate(values).astype(np.float32)
+        rows = np.repeat(np.arange(len(slots)), np.diff(indptr))
+        length = np.sqrt(np.bincount(rows, standard.astype(np.float64) ** 2, len(slots)))
+        unit = (standard / np.maximum(length, 1e-12)[rows]).astype(np.float32)
+        sizes = state.sizes[slots]
+        y_indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        y_indices = state.labels[slots][np.arange(state.labels.shape[1]) < sizes[:, None]]
+        return DesignRows(indptr, np.concatenate(columns), standard, standard, unit), y_indptr, y_indices
+
+    def renumber(self, numbers: NDArray[np.int32]) -> None:
+        """Call every label of the window by its number: (labels,)."""
+        if self.state is None:
+            return
+        inside = np.arange(self.state.labels.shape[1]) < self.state.sizes[:, None]
+        numbers = np.append(numbers, np.int32(-1))
+        named = np.where(inside, numbers[np.minimum(self.state.labels, len(numbers) - 1)], -1)
+        self.state.sizes[(inside & (named < 0)).any(axis=1)] = 0  # of rows that have left the window
+        self.state.labels[:] = np.maximum(named, 0)
+        self.state = self.state._replace(valid=np.zeros(0, dtype=np.int64))
+
     def forget(self, labels: NDArray[np.int32], rows: int, *, everywhere: bool = False) -> None:
         """After a drift of `labels`, only the last `rows` rows tell anything of them; if `everywhere`, of anything."""
         if self.state is None or not len(labels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_ml.drift._kernels import adwin_mean, adwin_newest, adwin_update
 from stream_ml.jit import kernel
 
-__all__ = ["cluster_losses", "route_labels", "scatter_logits", "watch_losses"]
+__all__ = ["cluster_losses", "likely_losses", "route_labels", "scatter_logits", "watch_losses"]
 
 LEARN = 2
 
@@ -122,3 +122,24 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
                     statistics[n, 2] = statistics[n, 0] - before
                     n += 1
     return n
+
+
+@kernel
+def likely_losses(n_top, top, chances, y_indptr, y_indices, mode, in_part, losses):
+    """Soft Jaccard loss of each row over its likely labels and those that it has, to the first column of `losses`.
+
+    Rows that are not learned, and those `in_part` (rows,) whose labels are known in part, get -1.
+    """
+    for row in range(len(mode)):
+        losses[row, 0] = -1.0
+        if not mode[row] & LEARN or in_part[row]:
+            continue
+        y = y_indices[y_indptr[row] : y_indptr[row + 1]]
+        wrong, either = float(len(y)), float(len(y))
+        for i in range(n_top[row]):
+            p, hit = float(chances[row, i]), False
+            for k in range(len(y)):
+                hit |= y[k] == top[row, i]
+            wrong += -p if hit else p
+            either += 0.0 if hit else p
+        losses[row, 0] = wrong / (1.0 + either)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from stream_ml.decisions import Deciders, JointPosterior, Objective, joined
+from stream_ml.decisions import Deciders, JointPosterior, Objective
 from stream_ml.errors import ConfigError, ExpertError
 from stream_ml.experts import (
     BLOCK_ROWS,
@@ -24,15 +23,17 @@ from stream_ml.experts import (
     Stacking,
 )
 from stream_ml.ihomer._kernels import cluster_losses, route_labels
+from stream_ml.ihomer.collected import Collected
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.explain import BlockResult, Explaining
+from stream_ml.ihomer.gated import GatedLearner
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
-from stream_ml.ihomer.rows import check_kinds, check_positions, without_scored_labels
+from stream_ml.ihomer.rows import check_kinds, check_positions, running_highest, without_scored_labels
 from stream_ml.ihomer.saving import Saving
 from stream_ml.ihomer.state import EXTRA, check_extra, check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.view import EXPERTS
-from stream_ml.ihomer.watch import DEPENDENCE, LOSS, Found, LossWatch
+from stream_ml.ihomer.watch import DEPENDENCE, LARGE_RISE, LOSS, SETTLED, Found, LossWatch, report
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
@@ -41,10 +42,8 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
-LARGE_RISE = 0.1
-"""Rise of a loss after which what was known before is better forgotten."""
-SETTLED = 1000
-"""Instances after which there is something to forget: until then steps are long anyway."""
+CELL_BYTES = 60
+"""What root experts keep of a feature and label."""
 EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
@@ -120,9 +119,15 @@ class IHomerClassifier(Explaining, Saving):
 
     def _start(self, schema: Schema) -> None:
         """Make the parts, now that it is known what an absent feature means."""
-        settings = self.settings
         self._schema = schema
         self._arities = schema.arities()
+        self._gated: GatedLearner | None = None
+        self._columns = 0
+        self._make_parts(schema)
+
+    def _make_parts(self, schema: Schema) -> None:
+        """Those that look at all labels, fresh: without gates they learn, else they are empty."""
+        settings = self.settings
         experts, decisions = settings.experts, settings.decisions
         self._pool = ExpertPool(
             sparse=schema.sparse,
@@ -160,25 +165,22 @@ class IHomerClassifier(Explaining, Saving):
         check_positions(batch)
         batch = without_scored_labels(batch)
         self._grow_features(batch)
-        probabilities = np.zeros((len(batch), batch.n_labels), dtype=np.float32)
-        wanted = self.objectives
-        parts: dict[Objective, list[tuple[NDArray[np.int64], NDArray[np.int32]]]] = {name: [] for name in wanted}
-        start = 0
-        for block, known in self._blocks(batch):
-            stop = start + len(block)
-            try:
-                p, decided = self._learn_block(block, known, wanted)[:2]
-            except ExpertError as error:
-                raise error.further(start) from error.cause
-            probabilities[start:stop, : p.shape[1]] = p[:, : batch.n_labels]
-            for name, part in decided.items():
-                parts[name].append(part)
-            start = stop
+        collected = Collected(self.objectives, batch)
+        for start, stop, known in self._blocks(batch):
+            block = batch.rows(start, stop)
+            if self._gated is None:
+                try:
+                    result = self._learn_block(block, known, self.objectives)
+                except ExpertError as error:
+                    raise error.further(start) from error.cause
+                collected.take_all(start, result.probabilities, result.decided)
+            else:
+                gated = self._gated.process(block, self.objectives, self.n_learned)
+                self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
+                collected.take_likely(start, gated.likely, gated.decided)
             if self.n_learned and self.n_learned % self.settings.period == 0 and first_learned(block.mode[-1:])[0]:
                 self._restructure()
-        label_sets: dict[str, Predictions] = {name: joined(parts[name], len(batch)) for name in wanted}
-        first = label_sets.pop(wanted[0])
-        return replace(first, probabilities=probabilities, alternatives=label_sets)
+        return collected.predictions()
 
     def predict(self, batch: Batch) -> Predictions:
         """Predict all rows, learn none; the model does not change."""
@@ -188,33 +190,59 @@ class IHomerClassifier(Explaining, Saving):
         """Learn all rows, in order, without predictions."""
         self.test_then_train(batch.with_mode(LEARN))
 
-    def _blocks(self, batch: Batch) -> Iterator[tuple[Batch, int]]:
+    def _blocks(self, batch: Batch) -> Iterator[tuple[int, int, int]]:
         """Cut the batch where structure may change, where a new label is first learned, and to bound scratch memory.
 
-        Each block comes with the number of labels known before its first row.
+        Of each block: its first row, the row after its last, and the number of labels known before it. Labels that are
+        gated are met in the midst of blocks.
         """
-        learns = (batch.mode & LEARN) != 0
-        highest = np.full(len(batch), -1, dtype=np.int64)
-        filled = np.flatnonzero(np.diff(batch.y_indptr))
-        if len(filled):
-            highest[filled] = np.maximum.reduceat(batch.y_indices, batch.y_indptr[filled])
-        highest[~learns] = -1
-        highest = np.maximum.accumulate(highest)
         learned = np.cumsum(first_learned(batch.mode))
+        highest, gated_from = self._label_space(batch)
         start = 0
         while start < len(batch):
             known = self.n_labels
-            if int(highest[start]) >= self.n_labels:
-                row = batch.y_indices[batch.y_indptr[start] : batch.y_indptr[start + 1]]
-                self._grow_labels(int(highest[start]) + 1, row)
+            if start == gated_from and self._gated is None:
+                self._open_gates()
             before = int(learned[start - 1]) if start else 0
             due = self.settings.period - self.n_learned % self.settings.period
-            stop = int(np.searchsorted(learned, before + due)) + 1
-            stop = min(stop, int(np.searchsorted(highest, self.n_labels)))
-            cells = len(self.expert_names) * max(1, self.n_labels)
-            stop = min(stop, start + min(BLOCK_ROWS, max(1, BLOCK_CELLS // cells)), len(batch))
-            yield batch.rows(start, stop), known
+            stop = min(int(np.searchsorted(learned, before + due)) + 1, start + BLOCK_ROWS, len(batch))
+            if self._gated is None:
+                if int(highest[start]) >= self.n_labels:
+                    row = batch.y_indices[batch.y_indptr[start] : batch.y_indptr[start + 1]]
+                    self._grow_labels(int(highest[start]) + 1, row)
+                cells = len(self.expert_names) * max(1, self.n_labels)
+                stop = min(stop, int(np.searchsorted(highest, self.n_labels)), gated_from)
+                stop = min(stop, start + max(1, BLOCK_CELLS // cells))
+            yield start, stop, known
             start = stop
+
+    def _label_space(self, batch: Batch) -> tuple[NDArray[np.int64], int]:
+        """The highest label learned up to each row, -1 before any; the row from which on there are too many to look at.
+
+        Too many they are by number, or by what experts that look at all of them would keep of the features met.
+        """
+        learns, routing = (batch.mode & LEARN) != 0, self.settings.routing
+        highest = running_highest(batch.y_indptr, batch.y_indices, learns)
+        columns = np.maximum(running_highest(batch.x_indptr, batch.x_indices, learns) + 1, self._columns)
+        labels = np.maximum(highest + 1, self.n_labels)
+        many = (labels > routing.gated_above) | (labels * columns * CELL_BYTES > routing.all_labels_mb * 2**20)
+        self._columns = int(columns[-1]) if len(columns) else self._columns
+        return highest, int(np.argmax(many & learns)) if (many & learns).any() else len(batch)
+
+    def _open_gates(self) -> None:
+        """Look at likely labels only from here on."""
+        assert self._schema is not None
+        if self._extra.names:
+            raise ConfigError(
+                f"extra experts look at all labels, and of {self.n_labels:,} there are too many: leave them out, "
+                "or raise routing.gated_above and routing.all_labels_mb"
+            )
+        reason = {"labels": float(self.n_labels)}
+        self._gated = GatedLearner(self.settings, sparse=self._schema.sparse)
+        self._gated.take_over(self._pool.design, self._pool.neighbours, self._schema)
+        self._gated.grow_features(self._arities)
+        self._events.append(Event("gate", self.n_learned, "global", "labels", reason))
+        self._make_parts(self._schema)
 
     def _learn_block(self, block: Batch, known: int, wanted: tuple[Objective, ...]) -> BlockResult:
         """Probabilities and label sets of one block; rows are learned, structure stays."""
@@ -277,7 +305,9 @@ class IHomerClassifier(Explaining, Saving):
     @property
     def n_labels(self) -> int:
         """Labels met in learning so far (one more than the highest position)."""
-        return self._partition.n_labels if self._schema is not None else 0
+        if self._schema is None:
+            return 0
+        return self._partition.n_labels if self._gated is None else self._gated.highest + 1
 
     def _grow_features(self, batch: Batch) -> None:
         """Make room for features that the schema gained; it changes no prediction until they are used."""
@@ -287,6 +317,9 @@ class IHomerClassifier(Explaining, Saving):
             self._schema = batch.schema
             if len(arities) > len(self._arities):
                 self._arities = arities
+        if self._gated is not None:
+            self._gated.grow_features(self._arities)
+            return
         self._pool.grow(self._arities, self.n_labels)
         self._partition.grow_features(self._arities)
 
@@ -303,10 +336,13 @@ class IHomerClassifier(Explaining, Saving):
 
     def _restructure(self) -> None:
         """Act on the drifts found since the last time, then on what the clustering asks for."""
+        if self._gated is not None:
+            self._events += self._gated.restructure(self.n_learned)
+            return
         reopened: Found | None = None
         learners = self._partition.learners
         for found in self._watch.take({cluster: len(x.labels) for cluster, x in learners.items()}):
-            self._report(found)
+            self._events.append(report(found))
             if found.where in learners:
                 self._partition.start_background(found.where, self.n_learned)
                 if found.drift:
@@ -360,14 +396,6 @@ class IHomerClassifier(Explaining, Saving):
             rows = self.n_learned - found.instance + int(found.width)
             self._pool.forget(labels, rows, everywhere=everywhere)
 
-    def _report(self, found: Found) -> None:
-        """Note a warning or a drift as an event."""
-        scope, where = "cluster", str(found.where)
-        if found.where in {LOSS, DEPENDENCE}:
-            scope, where = "global", "loss" if found.where == LOSS else "dependence"
-        reason = {"window_mean": found.mean, "window_width": found.width, "rise": found.rise}
-        self._events.append(Event("drift" if found.drift else "warning", found.instance, scope, where, reason))
-
     # -- looking in -----------------------------------------------------------------------------------------------
 
     @property
@@ -389,7 +417,11 @@ class IHomerClassifier(Explaining, Saving):
     @property
     def clusters(self) -> list[list[int]]:
         """Positions of the labels of each cluster; a partition of the labels met so far."""
-        return [] if self._schema is None else [x.tolist() for x in self._partition.clusters.partition.values()]
+        if self._schema is None:
+            return []
+        if self._gated is not None:
+            return self._gated.partition
+        return [x.tolist() for x in self._partition.clusters.partition.values()]
 
     def drain_events(self) -> list[Event]:
         """Events since the last call, oldest first; of those never asked for, the last `EVENTS_KEPT`."""
@@ -401,7 +433,11 @@ class IHomerClassifier(Explaining, Saving):
         """Stacking weight of each expert for each label, and the intercept: name -> (n_labels,); {} before data."""
         if self._schema is None:
             return {}
-        return dict(zip((*self.expert_names, "intercept"), self._stacking.weights(), strict=True))
+        weights = self._weights_of(None)
+        if self._gated is not None:  # labels that were not met have none
+            weights, met = np.zeros((len(weights), self.n_labels)), weights
+            weights[:, self._gated.outer] = met
+        return dict(zip((*self.expert_names, "intercept"), weights, strict=True))
 
     @property
     def n_tree_nodes(self) -> int:
@@ -412,6 +448,8 @@ class IHomerClassifier(Explaining, Saving):
         """Bytes held, by part."""
         if self._schema is None:
             return {}
+        if self._gated is not None:
+            return self._gated.memory_usage()
         decisions = {"joint": self._joint.nbytes, "thresholds": self._deciders.nbytes}
         return {**self._pool.memory_usage(), **self._partition.memory_usage(), **decisions}
 
@@ -427,6 +465,7 @@ class IHomerClassifier(Explaining, Saving):
         if self._schema is not None:
             state["sparse"] = np.array([self._schema.sparse])
             state["arities"] = self._arities
+            state["columns"] = np.array([self._columns], dtype=np.int64)
         for name, part in self._parts():
             state |= {f"{name}.{key}": array for key, array in part.state_dict().items()}
         return state
@@ -442,8 +481,12 @@ class IHomerClassifier(Explaining, Saving):
         if "arities" in whole:
             arities = whole.array("arities", Spec(np.int32, (whole.length("arities"),), 0))
             sparse = bool(whole.array("sparse", Spec(np.bool_, (1,)))[0])
-            check_schema(schema, sparse, arities, whole.whole("pool.n_labels", 0))
+            gated = "gated.outer" in whole
+            check_schema(schema, sparse, arities, 0 if gated else whole.whole("pool.n_labels", 0))
             self._start(schema)
+            self._columns = whole.whole("columns", 0)
+            if gated:
+                self._gated = GatedLearner(self.settings, sparse=sparse)
             try:
                 for name, part in self._parts():
                     part.load_state_dict(whole.part(f"{name}."))
@@ -458,6 +501,8 @@ class IHomerClassifier(Explaining, Saving):
         """The stateful parts by name."""
         if self._schema is None:
             return []
+        if self._gated is not None:
+            return [("gated", self._gated)]
         return [
             ("pool", self._pool),
             ("stacking", self._stacking),

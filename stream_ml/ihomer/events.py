@@ -21,6 +21,7 @@ EVENT_KINDS = (
     "drop",
     "restart",
     "restructure",
+    "gate",
     "sleep",
     "wake",
     "tree_split",
@@ -32,7 +33,8 @@ EVENT_KINDS = (
 )
 """`split`, `merge`, `move`, `join` are of clusters; `warning`, `drift`, `swap`, `drop` of a cluster's learner or of the
 whole; `restart` of a learner that starts anew after a large drift; `restructure` says that the partition was opened
-anew; `sleep` and `wake` are of experts; those with `tree_` happen inside one tree."""
+anew; `gate` says that gates find the likely labels from here on; `sleep` and `wake` are of experts; those with `tree_`
+happen inside one tree."""
 
 
 @dataclass(frozen=True, slots=True)

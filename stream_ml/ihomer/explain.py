@@ -89,7 +89,7 @@ class Explaining(ModelView, RowByRow):
         Raises
         ------
         ConfigError
-            The model has learned no label yet.
+            The model has learned no label yet, or so many that it looks at the likely ones only.
         DataError
             There is no such row, or the instance is not one of the model's stream.
 
@@ -103,6 +103,11 @@ class Explaining(ModelView, RowByRow):
         >>> told.decided, [label.reason for label in told.labels]
         (('long', 'any'), ['threshold', 'threshold'])
         """
+        if self._gated is not None:
+            raise ConfigError(
+                "explain: the labels of this model are behind gates, which are not told of yet; "
+                "the likely ones and their probabilities are in `predict(batch).likely`"
+            )
         if self._schema is None or not self._partition.n_labels:
             raise ConfigError("the model has learned no label yet: there is nothing to explain")
         if most is not None and most < 0:

@@ -80,9 +80,10 @@ class RowByRow(ABC):
         The label set of `predict_one` is decided for an objective, and is not all labels above one half.
         """
         rows, predictions = self._predicted(x)
-        if rows is None or predictions is None or predictions.probabilities is None:
+        p = None if rows is None or predictions is None else predictions.dense(rows.schema.n_labels)
+        if rows is None or p is None:
             return {}
-        values = predictions.probabilities[0].astype(float).tolist()
+        values = p[0].astype(float).tolist()
         return {name: {False: 1.0 - p, True: p} for name, p in zip(rows.label_names(), values, strict=True)}
 
     def _predicted(self, x: Mapping[Any, Any]) -> tuple[DictRows | None, Predictions | None]:

@@ -14,6 +14,7 @@ __all__ = [
     "DriftParameters",
     "ExpertParameters",
     "IHomerParameters",
+    "RoutingParameters",
     "TreeParameters",
     "without_drift_handling",
 ]
@@ -92,6 +93,19 @@ class ExpertParameters(_Section):
     stacking_own_rate: float = Field(0.01, gt=0, description="Step of each label's own stacking weights.")
 
 
+class RoutingParameters(_Section):
+    """Gated routing (`stream_ml.gating`): how labels are found where there are too many to look at all."""
+
+    gated_above: int = Field(
+        1000, ge=0, description="Labels above which gates find those that are likely; else all are looked at."
+    )
+    all_labels_mb: float = Field(
+        256.0, gt=0, description="MB that weights of all labels may take; labels are gated where they would take more."
+    )
+    reach: float = Field(0.1, gt=0, le=1, description="Probability below which a gate is not followed.")
+    memory_limit_mb: float = Field(1024.0, gt=0, description="MB that the weights of gates may take.")
+
+
 class DecisionParameters(_Section):
     """From probabilities to label sets (`stream_ml.decisions`)."""
 
@@ -111,6 +125,7 @@ class IHomerParameters(_Section):
     tree: TreeParameters = TreeParameters()
     drift: DriftParameters = DriftParameters()
     experts: ExpertParameters = ExpertParameters()
+    routing: RoutingParameters = RoutingParameters()
     decisions: DecisionParameters = DecisionParameters()
 
 

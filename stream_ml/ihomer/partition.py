@@ -16,7 +16,7 @@ from stream_ml.labels import Change, LabelClusters
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import PREDICT, Batch
 
-__all__ = ["Partition"]
+__all__ = ["Partition", "event_of"]
 
 
 class Partition:
@@ -105,7 +105,7 @@ class Partition:
         if founded or instance < self.settings.period:
             return self._apply(changes, instance)
         self._index()
-        return [_event(change, instance) for change in changes]
+        return [event_of(change, instance) for change in changes]
 
     def _let_in(self) -> None:
         """Make the labels that wait for it known to their clusters' trees."""
@@ -158,7 +158,7 @@ class Partition:
             gone = {cluster: self.learners.pop(cluster) for cluster in change.before if cluster in self.learners}
             for cluster, labels in change.after.items():
                 self.learners[cluster] = self._succeed(list(gone.values()), np.asarray(labels, dtype=np.int32))
-            events.append(_event(change, instance))
+            events.append(event_of(change, instance))
         if changes:
             self.learners = {c: self.learners[c] for c in sorted(self.learners)}
             self._index()
@@ -225,7 +225,7 @@ class Partition:
         self._share_memory()
 
 
-def _event(change: Change, instance: int) -> Event:
+def event_of(change: Change, instance: int) -> Event:
     """A change of the partition as an event; of labels that join, the new ones alone."""
     before, after = ({str(c): list(labels) for c, labels in x.items()} for x in (change.before, change.after))
     changed: dict[str, Any] = {"before": before, "after": after}

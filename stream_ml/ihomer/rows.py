@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import LEARN, Batch, Partial
 
-__all__ = ["check_kinds", "check_positions", "without_scored_labels"]
+__all__ = ["check_kinds", "check_positions", "running_highest", "without_scored_labels"]
 
 
 def without_scored_labels(batch: Batch) -> Batch:
@@ -23,6 +23,22 @@ def without_scored_labels(batch: Batch) -> Batch:
     np.cumsum(np.where(learns, sizes, 0), out=y_indptr[1:])
     partial = None if batch.partial is None else batch.partial._replace(rows=batch.partial.rows & learns)
     return replace(batch, y_indptr=y_indptr, y_indices=batch.y_indices[np.repeat(learns, sizes)], partial=partial)
+
+
+def running_highest(
+    indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """The highest index of some of the rows up to each row, -1 before any: int64 (n,).
+
+    >>> running_highest(np.array([0, 2, 2, 3]), np.array([4, 1, 7]), np.array([True, True, True])).tolist()
+    [4, 4, 7]
+    """
+    highest = np.full(len(rows), -1, dtype=np.int64)
+    filled = np.flatnonzero(np.diff(indptr))
+    if len(filled):
+        highest[filled] = np.maximum.reduceat(indices, indptr[filled])
+    highest[~rows] = -1
+    return np.maximum.accumulate(highest)
 
 
 def check_kinds(arities: NDArray[np.int32], known: NDArray[np.int32]) -> None:

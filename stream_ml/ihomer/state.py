@@ -46,13 +46,15 @@ def check_schema(schema: Schema, sparse: bool, arities: NDArray[np.int32], n_lab
 
 def check_parts(whole: Part, arities: NDArray[np.int32], parts: Mapping[str, Any]) -> None:
     """Fail where parts that are good by themselves are not those of one model of these features."""
+    if "gated" in parts:
+        _check_columns(whole, "gated.design", parts["gated"].design.arities, arities)
+        return
     pool, partition, joint = parts["pool"], parts["partition"], parts["joint"]
     for name in ("pool", "stacking", "joint", "deciders"):
         whole.check(parts[name].n_labels == partition.n_labels, f"{name}.n_labels", f"expected {partition.n_labels}")
     known, columns = partition.arities, pool.design.arities
     whole.check(not len(known) or np.array_equal(known, arities), "partition.arities", "not those of the model")
-    same = len(columns) == len(known) and ((columns > 0) == (known > 0)).all() and (columns <= known).all()
-    whole.check(same, "pool.design.arities", "other features")
+    _check_columns(whole, "pool.design", columns, known)
     followed = joint.n_clusters == partition.n_slots and np.array_equal(joint.slot_of, partition.slot_of)
     whole.check(followed or not joint.enabled, "joint.slot_of", "other clusters")
     watched = set(parts["watch"].detector_of)
@@ -64,6 +66,12 @@ def check_extra(saved: Sequence[str], mine: Sequence[str]) -> None:
     if list(saved) != list(mine):
         given = f"given: {shown(list(mine))} (extra_experts={{name: expert}}, in order)"
         raise ConfigError(f"the model's extra experts: {shown(list(saved))}; {given}")
+
+
+def _check_columns(whole: Part, name: str, columns: NDArray[np.int32], known: NDArray[np.int32]) -> None:
+    """Fail unless design columns are of those features; values may have come since."""
+    same = len(columns) == len(known) and ((columns > 0) == (known > 0)).all() and (columns <= known).all()
+    whole.check(same, f"{name}.arities", "other features")
 
 
 def json_array(value: Any) -> NDArray[np.uint8]:

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from stream_ml.decisions import Deciders
 from stream_ml.drift import adwin_mean, adwin_width
 from stream_ml.experts import ROOT_EXPERTS, ExtraExperts, SleepSchedule, Stacking
+from stream_ml.gating import GATE_EXPERTS
+from stream_ml.ihomer.gated import GatedLearner
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, LossWatch
+from stream_ml.labels import LabelClusters
 from stream_ml.streams.schema import Schema
 
 __all__ = ["EXPERTS", "ModelView"]
@@ -38,6 +41,7 @@ class ModelView:
     _sleep: SleepSchedule
     _deciders: Deciders
     _watch: LossWatch
+    _gated: GatedLearner | None = None
     _extra: ExtraExperts
 
     @property
@@ -59,21 +63,22 @@ class ModelView:
         """
         if self._schema is None:
             return {}
-        labels = labels[labels < self._partition.n_labels]
+        labels, numbers = self._met(labels)
         learners = self._partition.learners.values()
-        both, single = self._partition.clusters.statistics.among(labels)
+        both, single = self._clusters.statistics.among(numbers)
         either = single[:, None] + single[None, :] - both
         thousandths = np.rint(1000.0 * np.divide(both, either, out=np.zeros_like(both), where=either > 0)).astype(int)
         first, second = np.nonzero(np.triu(thousandths, 1))
-        means = (
-            self._stacking.weights()[:-1].mean(axis=1) if self._partition.n_labels else np.zeros(len(self.expert_names))
-        )
+        weighed = self._weights_of(None)[:-1]
+        means = weighed.mean(axis=1) if weighed.shape[1] else np.zeros(len(weighed))
         awake = np.ones(len(self.expert_names), dtype=np.bool_)
         awake[: len(ROOT_EXPERTS)] = self._sleep.awake
+        if self._gated is not None:
+            awake[:] = [name in GATE_EXPERTS for name in self.expert_names]
         weights = [round(w, 5) if there else None for w, there in zip(means.tolist(), awake.tolist(), strict=True)]
         return {
             "learned": self.n_learned,
-            "clusters": len(learners),
+            "clusters": self._clusters.n_clusters,
             "tree_nodes": sum(learner.tree.n_nodes for learner in learners),
             "weights": weights,
             "labels": labels.tolist(),
@@ -91,20 +96,20 @@ class ModelView:
         """
         if self._schema is None:
             return {}
-        labels = labels[labels < self._partition.n_labels]
-        clusters = self._partition.clusters
-        weights, thresholds = self._stacking.weights()[:-1, labels], self._deciders.thresholds(labels)
+        labels, numbers = self._met(labels)
+        clusters, deciders = self._clusters, self._deciders if self._gated is None else self._gated.deciders
+        cluster_of = clusters.clusters_of(numbers)
+        weights, thresholds = self._weights_of(numbers)[:-1], deciders.thresholds(numbers)
         rows = [
             {
                 "position": label,
-                "cluster": int(clusters.cluster_of[label]),
+                "cluster": int(cluster_of[i]),
                 "threshold": round(float(thresholds[i]), 4),
                 "weights": [round(w, 4) for w in weights[:, i].tolist()],
             }
             for i, label in enumerate(labels.tolist())
         ]
-        shown = labels[:together]
-        both, single = clusters.statistics.among(shown)
+        both, single = clusters.statistics.among(numbers[:together])
         pairs = [[i, j, round(float(both[i, j]), 2)] for i, j in np.argwhere(np.triu(both, 1) > 0).tolist()]
         return {
             "experts": list(self.expert_names),
@@ -121,7 +126,37 @@ class ModelView:
 
     def hierarchy(self) -> Any:
         """The tree above the clusters as nested pairs of their ids; a single cluster's id; None before data."""
-        return None if self._schema is None else self._partition.clusters.tree.nested()
+        return None if self._schema is None else self._clusters.tree.nested()
+
+    @property
+    def _clusters(self) -> LabelClusters:
+        """The clusters, of labels by number."""
+        return self._partition.clusters if self._gated is None else self._gated.clusters
+
+    def _met(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of labels by position those that were met, and the numbers by which the parts of the model know them."""
+        if self._gated is not None:
+            return self._gated.met(labels)
+        labels = labels[labels < self._partition.n_labels]
+        return labels, labels
+
+    def _weights_of(self, numbers: NDArray[np.int64] | None) -> NDArray[np.float64]:
+        """Stacking weights (experts + 1, labels) of labels by number, or of all; of experts that no gate has, 0."""
+        if self._gated is None:
+            weights = self._stacking.weights()
+            return weights if numbers is None else weights[:, numbers]
+        own = self._gated.gates.label_weights(numbers)
+        weights = np.zeros((len(self.expert_names) + 1, own.shape[1]))
+        weights[[*(self.expert_names.index(name) for name in GATE_EXPERTS), -1]] = own
+        return weights
+
+    def gates(self) -> dict[str, int] | None:
+        """How many gates there are, where labels are too many to look at all; None where all are looked at.
+
+        `labels` met, `groups` of up to `width` children, how many are on the longest path (`depth`), `blocks` of
+        weights (of a group and a feature), and how many of them were `forgotten` for want of memory.
+        """
+        return None if self._gated is None else self._gated.gates.facts()
 
     def trees(self) -> dict[int, dict[str, Any]]:
         """Per cluster, by id: its `labels` (positions), and its tree: `nodes`, `depth`, `root`, `text`.
@@ -147,13 +182,14 @@ class ModelView:
         """
         if self._schema is None:
             return {}
-        bank, named = self._watch.drift_bank, {LOSS: "loss", DEPENDENCE: "dependence"}
+        watch = self._watch if self._gated is None else self._gated.watch
+        bank, named = watch.drift_bank, {LOSS: "loss", DEPENDENCE: "dependence"}
         return {
             named.get(watched, str(watched)): {
                 "width": float(adwin_width(bank, slot)),
                 "mean": float(adwin_mean(bank, slot)),
             }
-            for watched, slot in self._watch.detector_of.items()
+            for watched, slot in watch.detector_of.items()
         }
 
     def _trees(self, schema: Schema) -> list[dict[str, Any]]:

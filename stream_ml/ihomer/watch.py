@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from stream_ml.arrays import tuple_arrays
 from stream_ml.drift import AdwinBank, adwin_reset, checked_bank, grow_bank, new_bank
 from stream_ml.ihomer._kernels import watch_losses
+from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import DriftParameters
 from stream_ml.states import LARGEST, Part, Spec
 from stream_ml.streams.batch import first_learned
 
-__all__ = ["DEPENDENCE", "LOSS", "Found", "LossWatch"]
+__all__ = ["DEPENDENCE", "LARGE_RISE", "LOSS", "SETTLED", "Found", "LossWatch", "report"]
 
 LOSS = -1
 """`Found.where` of the loss over all labels."""
@@ -25,6 +26,10 @@ EXPLAINED_ROWS = 1000
 """So many instances before a drift of the whole at most, drifts of clusters explain it."""
 LOCAL_SHARE = 2 / 3
 """Unless they hold more than this share of all labels: then the whole has drifted."""
+LARGE_RISE = 0.1
+"""Rise of a loss after which what was known before is better forgotten."""
+SETTLED = 1000
+"""Instances after which there is something to forget: until then steps are long anyway."""
 ECHO = 0.6
 """Until a drift is acted on, it spoils the shared weights: a rise below this share of another's is its echo."""
 
@@ -176,6 +181,15 @@ class LossWatch:
         pairs = part.array("drifted", Spec(np.int64, (part.length("drifted"), 2), 0, LARGEST))
         self.drifted = dict(pairs.tolist())
         self.whole = part.whole("whole", -EXPLAINED_ROWS)
+
+
+def report(found: Found) -> Event:
+    """A warning or a drift as an event."""
+    scope, where = "cluster", str(found.where)
+    if found.where in {LOSS, DEPENDENCE}:
+        scope, where = "global", "loss" if found.where == LOSS else "dependence"
+    reason = {"window_mean": found.mean, "window_width": found.width, "rise": found.rise}
+    return Event("drift" if found.drift else "warning", found.instance, scope, where, reason)
 
 
 def _without_echoes(found: Sequence[Found]) -> list[Found]:

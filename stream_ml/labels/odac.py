@@ -130,6 +130,18 @@ class LabelClusters:
         return len(self.cluster_of)
 
     @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.tree.clusters())
+
+    def clusters_of(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cluster id of each label, -1 of those that did not join yet."""
+        known = labels < self.n_labels
+        out = np.full(len(labels), -1, dtype=np.int64)
+        out[known] = self.cluster_of[labels[known]]
+        return out
+
+    @property
     def partition(self) -> dict[int, NDArray[np.int32]]:
         """Sorted labels of each cluster, by id in rising order. Ids are never used twice."""
         order = np.argsort(self.cluster_of, kind="stable").astype(np.int32)
@@ -160,6 +172,39 @@ class LabelClusters:
         self.tree.replace(before, list(after))
         self._test_at.pop(home, None)
         change = Change("join", instance, before, after)
+        self.history.append(change)
+        return [change]
+
+    def admit(self, companions: NDArray[np.int32], instance: int = 0) -> list[Change]:
+        """Let many labels join at once: `companions` (new labels,) gives for each one that it came with, or -1.
+
+        Each enters the cluster of its companion, which may be a new label before it; those that came alone fill up
+        clusters of their own.
+        """
+        old = self.n_labels
+        if not len(companions):
+            return []
+        homes = np.concatenate([self.cluster_of, np.full(len(companions), -1, dtype=np.int32)])
+        home, room = -1, 0
+        for label, companion in enumerate(companions.tolist(), old):
+            if companion >= 0:
+                homes[label] = homes[companion]
+                continue
+            if not room:
+                home, room = self._new_id(), self.max_size
+            homes[label] = home
+            room -= 1
+        self.cluster_of = homes
+        self.statistics.grow(len(homes))
+        joined: dict[int, list[int]] = {}
+        for label, cluster in enumerate(homes[old:].tolist(), old):
+            joined.setdefault(cluster, []).append(label)
+        known = {c: np.flatnonzero(homes[:old] == c).tolist() for c in joined}
+        before = {c: labels for c, labels in known.items() if labels}
+        self.tree.replace([], [c for c in joined if c not in before])
+        for cluster in joined:
+            self._test_at.pop(cluster, None)
+        change = Change("join", instance, before, {c: known[c] + labels for c, labels in joined.items()})
         self.history.append(change)
         return [change]
 
@@ -381,7 +426,9 @@ class LabelClusters:
         next_id, regroup_at = part.array("next_id", Spec(np.int64, (2,), 0, LARGEST)).tolist()
         part.check(next_id <= MOST_IDS, "next_id", "more clusters than there can have been")
         self._next_id, self._regroup_at = next_id, regroup_at
-        self.cluster_of = part.array("cluster_of", Spec(np.int32, (self.statistics.n_labels,), 0, next_id - 1))
+        n = part.length("cluster_of")
+        part.check(n <= self.statistics.n_labels, "cluster_of", "more labels than were counted")
+        self.cluster_of = part.array("cluster_of", Spec(np.int32, (n,), 0, next_id - 1))
         self.tree.load_state_dict(part.part("tree."))
         part.check(sorted(self.tree.clusters()) == np.unique(self.cluster_of).tolist(), "tree.inner", "other clusters")
         tests = part.array("test_at", Spec(np.int64, (part.length("test_at"), 2), 0, LARGEST))

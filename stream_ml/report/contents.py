@@ -24,6 +24,7 @@ MOST_EVENTS = 300
 TOLD = (
     "drift",
     "restructure",
+    "gate",
     "split",
     "merge",
     "move",

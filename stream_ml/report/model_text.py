@@ -27,9 +27,17 @@ def model_lines(model: IHomerClassifier, *, trees: bool) -> Iterator[str]:
         f"{model.n_learned:,} instances learned, {schema.n_features:,} features, {model.n_labels:,} labels, "
         f"decides for {model.objectives[0]}"
     )
-    views = model.trees()
+    views, gates = model.trees(), model.gates()
     yield ""
-    yield f"clusters: {len(views):,}, hierarchy {_nested(model.hierarchy())}"
+    if gates is not None:
+        yield (
+            f"gates: {gates['groups']:,} groups of up to {gates['width']} children, {gates['depth']} deep, to "
+            f"{gates['labels']:,} labels that were met; {gates['blocks']:,} blocks of weights, "
+            f"{gates['forgotten']:,} given up for others"
+        )
+        yield f"clusters: {len(model.clusters):,}, for the joint posterior"
+    else:
+        yield f"clusters: {len(views):,}, hierarchy {_nested(model.hierarchy())}"
     for cluster, view in views.items():
         members = listed((names[label] for label in view["labels"]), 10)
         size = f"{view['nodes']:,} nodes, depth {view['depth']}"

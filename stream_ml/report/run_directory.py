@@ -113,6 +113,9 @@ class RunDirectory:
             record["predicted"] = [names[label] for label in picked]
             if predictions.probabilities is not None:
                 record["probabilities"] = [round(p, 6) for p in predictions.probabilities[row, picked].tolist()]
+            elif predictions.likely is not None:
+                likely = predictions.likely.of_row(row)
+                record["probabilities"] = [round(likely[label], 6) for label in picked]
             lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
         file.write(b"".join(lines))
 

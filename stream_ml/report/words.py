@@ -41,6 +41,9 @@ PART_NAMES = EXPERT_NAMES | {
     "co_occurrence": "co-occurrence",
     "joint": "joint posterior",
     "thresholds": "thresholds",
+    "gates": "gates",
+    "gate_weights": "weights of gates",
+    "labels": "numbers of labels",
 }
 
 

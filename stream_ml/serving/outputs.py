@@ -36,7 +36,7 @@ def output_values(
     names = batch.schema.labels
     indptr, indices = predictions.label_indptr.tolist(), predictions.label_indices.tolist()
     values = []
-    ranked = most_probable(predictions.probabilities, rows, most)
+    ranked = most_probable(predictions, rows, most)
     for row, (labels, chances) in zip(rows, ranked, strict=True):
         record, key = records[row], keys[row]
         assert record is not None
@@ -50,16 +50,19 @@ def output_values(
     return values
 
 
-def most_probable(
-    probabilities: NDArray[np.float32] | None, rows: Sequence[int], most: int
-) -> list[tuple[list[int], list[float]]]:
+def most_probable(predictions: Predictions, rows: Sequence[int], most: int) -> list[tuple[list[int], list[float]]]:
     """For each row its `most` most probable labels and their probabilities, largest first; ties by position, no zeros.
 
     Examples
     --------
-    >>> most_probable(np.array([[0.25, 0.5, 0.5, 0.0]], np.float32), [0], 3)
+    >>> p = np.array([[0.25, 0.5, 0.5, 0.0]], np.float32)
+    >>> most_probable(Predictions(np.zeros(2, np.int64), np.zeros(0, np.int32), p), [0], 3)
     [([1, 2, 0], [0.5, 0.5, 0.25])]
     """
+    probabilities, likely = predictions.probabilities, predictions.likely
+    if likely is not None and most:
+        told = [list(likely.of_row(row).items())[:most] for row in rows]
+        return [([m for m, _ in row], [round(p, 6) for _, p in row]) for row in told]
     if probabilities is None or not most or not probabilities.shape[1]:
         return [([], [])] * len(rows)
     p = probabilities[np.asarray(rows, dtype=np.int64)]

@@ -18,6 +18,7 @@ __all__ = [
     "LEARN",
     "PREDICT",
     "Batch",
+    "Likely",
     "Partial",
     "Predictions",
     "all_known",
@@ -383,6 +384,29 @@ class Batch:
             yield x, y
 
 
+class Likely(NamedTuple):
+    """The most probable labels of each row, the likeliest first; others are improbable."""
+
+    sizes: NDArray[np.int32]
+    """(n,)"""
+    labels: NDArray[np.int32]
+    """(n, most): of a row the first `sizes[row]`."""
+    probabilities: NDArray[np.float32]
+    """(n, most)"""
+
+    def of_row(self, row: int) -> dict[int, float]:
+        """Probabilities of a row's labels, the likeliest first."""
+        n = self.sizes[row]
+        return dict(zip(self.labels[row, :n].tolist(), self.probabilities[row, :n].tolist(), strict=True))
+
+    def dense(self, n_labels: int) -> NDArray[np.float32]:
+        """Probabilities of all labels, float32 (n, n_labels): 0 for the others."""
+        out = np.zeros((len(self.sizes), n_labels), dtype=np.float32)
+        rows, places = np.nonzero(np.arange(self.labels.shape[1]) < self.sizes[:, None])
+        out[rows, self.labels[rows, places]] = self.probabilities[rows, places]
+        return out
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """What a model said of the rows of a batch, each before it was learned.
@@ -393,16 +417,25 @@ class Predictions:
         The decided label set of each row, CSR: int64 (n + 1,), int32, sorted within a row. Rows that were not to be
         predicted are empty.
     probabilities
-        float32 (n, n_labels), or None from models that have none.
+        float32 (n, n_labels), or None from models that have none, or give the `likely` ones alone.
     alternatives
         The same rows decided for other objectives, by name.
+    likely
+        The most probable labels of each row, from models of very many labels that do not look at them all.
     """
 
     label_indptr: NDArray[np.int64]
     label_indices: NDArray[np.int32]
     probabilities: NDArray[np.float32] | None = None
     alternatives: Mapping[str, Predictions] = field(default_factory=dict)
+    likely: Likely | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.label_indptr) - 1
+
+    def dense(self, n_labels: int) -> NDArray[np.float32] | None:
+        """Probabilities of all labels, float32 (n, n_labels), of unlikely ones 0; None from models without any."""
+        if self.probabilities is None and self.likely is not None:
+            return self.likely.dense(n_labels)
+        return self.probabilities

@@ -220,6 +220,7 @@ def test_each_decision_is_best_for_its_loss(seed, n_labels):
         np.array([n_labels], np.int32),
         np.arange(LIKELY, dtype=np.int32)[None],
         np.zeros((1, LIKELY), np.float32),
+        np.zeros((1, LIKELY), np.float32),
         np.array([len(every)], np.int32),
         np.zeros((1, MOST), np.uint64),
         np.zeros((1, MOST), np.float32),

@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 
 from stream_ml.evaluation import METRICS, Metrics, PrecisionAtK
 from stream_ml.streams import Batch, Feature, Predictions, Schema
+from stream_ml.streams.batch import Likely
 
 quick = settings(deadline=None, derandomize=True, max_examples=80)
 
@@ -149,6 +150,30 @@ def test_top_hits_twin(rows, n_labels, density, seed, k):
     again = PrecisionAtK(range(1, k + 1))
     again.load_state_dict(ranked.state_dict())
     assert again.result() == ranked.result()
+
+
+@quick
+@given(*shapes, st.integers(1, 6))
+def test_likely_labels_rank_as_all_do(rows, n_labels, density, seed, k):
+    """Where the likely labels are all that are not impossible, and in the order that equals have."""
+    y, _ = random_pair(rows, n_labels, density, seed)
+    rng = np.random.default_rng(seed + 1)
+    p = (rng.integers(1, 5, y.shape) / 4).astype(np.float32)
+    batch = as_batch(hiding(y, seed)[0])
+    order = np.argsort(-p, axis=1, kind="stable").astype(np.int32)
+    beyond = np.zeros((rows, 2), np.int32)  # room beyond the sizes holds no labels
+    sizes = np.full(rows, n_labels, np.int32)
+    chances = np.hstack([np.take_along_axis(p, order, axis=1), beyond.astype(np.float32)])
+    likely = Likely(sizes, np.hstack([order, beyond]), chances)
+    nothing = np.zeros(rows + 1, np.int64), np.zeros(0, np.int32)
+    every, some = PrecisionAtK(range(1, k + 1)), PrecisionAtK(range(1, k + 1))
+    scored = np.flatnonzero(batch.labelled & (rng.random(rows) < 0.8))
+    np.testing.assert_array_equal(likely.dense(n_labels), p)
+    for chosen in (scored, None):
+        every.update(batch, Predictions(*nothing, p), chosen)
+        some.update(batch, Predictions(*nothing, likely=likely), chosen)
+        assert some.result() == every.result()
+        assert some.state_dict()["hits"].tolist() == every.state_dict()["hits"].tolist()
 
 
 def test_nothing_is_ranked_without_probabilities():

@@ -10,7 +10,9 @@ from reference.drift import Window
 from streams_strategy import label_sets, small_streams, unknown_sets
 
 from stream_ml.drift import new_bank
-from stream_ml.ihomer._kernels import cluster_losses, route_labels, scatter_logits, watch_losses
+from stream_ml.ihomer._kernels import cluster_losses, likely_losses, route_labels, scatter_logits, watch_losses
+from stream_ml.ihomer.rows import running_highest
+from stream_ml.streams.batch import Likely, all_known
 
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -73,6 +75,36 @@ def test_cluster_losses(batch, seed):
     expected = twin.cluster_losses(p, label_sets(batch), unknown_sets(batch), batch.mode, slot_of, n_slots)
     np.testing.assert_allclose(losses[:, :-1], expected, rtol=1e-6, atol=1e-9)
     assert (losses[:, -1] == 7.0).all()
+
+
+@quick
+@given(small_streams(partial=True), st.integers(1, 7), st.integers(0, 2**32 - 1))
+def test_likely_losses(batch, most, seed):
+    rng = np.random.default_rng(seed)
+    n = len(batch)
+    order = np.argsort(rng.random((n, 7)), axis=1).astype(np.int32)[:, :most]
+    order = np.ascontiguousarray(order)
+    likely = Likely(rng.integers(0, most + 1, n).astype(np.int32), order, rng.random((n, most)).astype(np.float32))
+    in_part = (batch.partial or all_known(n)).rows
+    losses = np.full((n, 2), 7.0)
+    likely_losses(*likely, batch.y_indptr, batch.y_indices, batch.mode, in_part, losses)
+    expected = twin.likely_losses([likely.of_row(row) for row in range(n)], label_sets(batch), batch.mode, in_part)
+    np.testing.assert_allclose(losses[:, 0], expected, rtol=1e-6, atol=1e-9)
+    assert (losses[:, 1] == 7.0).all()
+    assert (losses[:, 0] < 1.0).all()
+
+
+@quick
+@given(st.lists(st.lists(st.integers(0, 99), max_size=3), max_size=20), st.randoms(use_true_random=False))
+def test_running_highest(rows, random):
+    chosen = [random.random() < 0.6 for _ in rows]
+    indptr = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    indices = np.array([value for row in rows for value in row], dtype=np.int32)
+    expected = [
+        max((v for row, own in zip(rows[: i + 1], chosen, strict=False) if own for v in row), default=-1)
+        for i in range(len(rows))
+    ]
+    assert running_highest(indptr, indices, np.array(chosen, dtype=np.bool_)).tolist() == expected
 
 
 @settings(deadline=None, derandomize=True, max_examples=15)

@@ -381,3 +381,48 @@ def test_similarity_kept_on_real_labels(name, least):
         kept[split] = clusters.similarity_kept()
         assert len(clusters.partition) > 1
     assert kept["similarity"] >= least > kept["pivot"] + 0.2
+
+
+@st.composite
+def companions(draw, known=4):
+    """What labels came with that are new, a few calls long: labels before them, or none."""
+    calls = []
+    for _ in range(draw(st.integers(1, 4))):
+        size = draw(st.integers(0, 12))
+        calls.append([draw(st.integers(-1, known + i - 1)) for i in range(size)])
+        known += size
+    return calls
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(companions(), st.integers(2, 5))
+def test_labels_are_admitted_beside_what_they_came_with(calls, max_size):
+    clusters = LabelClusters(4, max_size=max_size)
+    expected, history = {0: [0, 1, 2, 3]}, list(clusters.history)
+    for instance, new in enumerate(calls):
+        old, was = clusters.n_labels, clusters.partition
+        made = clusters.admit(np.array(new, dtype=np.int32), instance)
+        assert_partition(clusters)
+        assert clusters.n_labels == clusters.statistics.n_labels == old + len(new)
+        history += made
+        alone = []
+        for label, companion in enumerate(new, old):
+            if companion >= 0:
+                assert clusters.cluster_of[label] == clusters.cluster_of[companion]
+            else:
+                alone.append(label)
+        homes = clusters.cluster_of[alone].tolist()
+        assert not set(homes) & set(was)
+        assert homes == sorted(homes)
+        assert [homes.count(c) for c in dict.fromkeys(homes)] == [
+            min(max_size, len(alone) - at) for at in range(0, len(alone), max_size)
+        ]
+        assert [change.kind for change in made] == (["join"] if new else [])
+        expected = replay(made, expected)
+        assert expected == {c: labels.tolist() for c, labels in clusters.partition.items()}
+    assert list(clusters.history) == history
+    assert clusters.clusters_of(np.array([0, clusters.n_labels], np.int64)).tolist() == [clusters.cluster_of[0], -1]
+    again = LabelClusters(max_size=max_size)
+    again.load_state_dict({name: array.copy() for name, array in clusters.state_dict().items()})
+    assert list(again.history) == history
+    assert_partition(again)

@@ -54,7 +54,7 @@ class Table:
             entry[1] *= factor
 
 
-def _likely_labels(p):
+def likely_block(p):
     """The most probable labels, in order, ties by position."""
     return sorted((m for m, value in enumerate(p) if value >= LEAST_P), key=lambda m: (-p[m], m))[:LIKELY]
 
@@ -96,6 +96,7 @@ class Joint:
         self.n_labels, self.slot_of, self.n_clusters, self.fading = n_labels, slot_of, n_clusters, fading
         self.rows, self.learned, self.last = 0.0, 0, frozenset()
         self.label_counts = [0.0] * n_labels
+        self.prior_odds = [-9.2] * n_labels
         self.cardinality = [0.0] * (LARGEST + 1)
         self.same, self.coverage = 0.5, 0.5
         self.weights, self.squares = list(weights), [1.0] * FEATURES
@@ -107,13 +108,15 @@ class Joint:
         self.refresh_priors()
 
     def refresh_priors(self):
-        q = [min(0.999, max(FLOOR, count / (self.rows + 1))) for count in self.label_counts]
-        self.prior_odds = [logit(v) for v in q]
-        self.log_odds_sum = math.log(max(FLOOR, sum(v / (1 - v) for v in q)))
-        self.mean = sum(q)
+        there = [m for m, count in enumerate(self.label_counts) if count or self.slot_of[m] >= 0]
+        q = {m: min(0.999, max(FLOOR, self.label_counts[m] / (self.rows + 1))) for m in there}
+        for m in there:
+            self.prior_odds[m] = logit(q[m])
+        self.log_odds_sum = math.log(max(FLOOR, sum(v / (1 - v) for v in q.values())))
+        self.mean = sum(q.values())
         self.silence = []
         for cluster in range(self.n_clusters):
-            chance = sum(math.log(1 - v) for m, v in enumerate(q) if self.slot_of[m] == cluster)
+            chance = sum(math.log(1 - v) for m, v in q.items() if self.slot_of[m] == cluster)
             none = max(0.0, self.rows - self.cluster_mass[cluster])
             by_counts = math.log((none + NOVEL * math.exp(chance)) / (self.rows + NOVEL)) - chance
             self.silence.append((chance, by_counts))
@@ -241,7 +244,7 @@ class Joint:
 
     def row(self, p, near, labels, hidden, mode):
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
-        top = _likely_labels(p)
+        top = likely_block(p)
         odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
         candidates, votes, last = self._collect(top, odds, near)
         features = [self._features(c, votes[i], i == last, odds) for i, c in enumerate(candidates)]
@@ -266,7 +269,7 @@ class Joint:
             self._teach_mix(*([column[i] for column in known] for i in range(3)))
             if not hidden:
                 self._teach(labels)
-                if self.learned < 32 or self.learned % 32 == 0:
+                if self.learned < 32 or self.learned % max(32, len(self.label_counts) // 256) == 0:
                     self.refresh_priors()
         return result
 
@@ -281,7 +284,7 @@ def independent_block(probabilities):
     """Candidates are the sets of the most probable labels, and as probable as independent labels make them."""
     result = []
     for p in probabilities:
-        top = _likely_labels(p)
+        top = likely_block(p)
         sets = [frozenset(top[:i]) for i in range(len(top) + 1)]
         odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
         weights = [math.exp(sum(odds[m] for m in labels) - sum(max(0, v) for v in odds.values())) for labels in sets]

@@ -33,6 +33,16 @@ def cluster_losses(probabilities, labels, unknown, modes, slot_of, n_slots):
     return result
 
 
+def likely_losses(likely, labels, modes, in_part):
+    """`likely`: per row label -> probability; other labels have none."""
+    result = []
+    for p, positive, mode, partial in zip(likely, labels, modes, in_part, strict=True):
+        pairs = [(p.get(m, 0.0), float(m in positive)) for m in set(p) | positive]
+        error, either = sum(abs(q - y) for q, y in pairs), sum(max(q, y) for q, y in pairs)
+        result.append(error / (1.0 + either) if mode & 2 and not partial else -1.0)
+    return result
+
+
 def watch_losses(losses, detectors):
     """`detectors`: per column one for warnings and one for drifts, whose `update(value)` gives +1, 0 or -1.
 

@@ -1,0 +1,165 @@
+"""Compiled loops of gated routing: descent to the likely labels, and one block of rows.
+
+Every gate, and every label below the last one, is a binary classifier that is only asked, and only taught, when the
+gate above is positive; so a label's probability is the product along its path, and a row costs the groups on the paths
+that are likely or true: about `|Y| log L` of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_ml.gating._expert_kernels import cast_votes, consult, learn_group, learn_stack, move_shared
+from stream_ml.gating._layout import MOST_SEEN, NONE
+from stream_ml.gating._tree_kernels import enter_label, mark_path
+from stream_ml.jit import lean_kernel
+
+__all__ = ["gates_block"]
+
+LEARN, AGAIN = 2, 4
+BEST = 5
+"""So many labels are found for certain, however improbable."""
+LEAST_P = 0.002
+
+
+@lean_kernel
+def _keep_best(tree, group, likely, children, n, top, chances):
+    """Put a group's labels into a row's list of the likeliest; returns how many there are."""
+    most, label, below = len(top), tree.label, tree.below
+    for lane in range(tree.used[group]):
+        p = np.float32(likely * children[lane])
+        if below[group, lane] != NONE or p < LEAST_P or (n == most and p <= chances[n - 1]):
+            continue
+        place = min(n, most - 1)
+        while place > 0 and chances[place - 1] < p:
+            top[place], chances[place] = top[place - 1], chances[place - 1]
+            place -= 1
+        top[place], chances[place] = label[group, lane], p
+        n = min(most, n + 1)
+    return n
+
+
+@lean_kernel
+def _descend(tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, reach, s, top, chances):
+    """Visit groups, the likeliest first, while they are as likely as `reach`, and until the best labels are certain.
+
+    Returns how many labels and groups were found.
+    """
+    n_top, n_seen, n_open = 0, 0, 1
+    s.frontier[0], s.likely[0] = 0, 1.0
+    while n_open and n_seen < MOST_SEEN:
+        best = 0
+        for i in range(1, n_open):
+            if s.likely[i] > s.likely[best]:
+                best = i
+        group, likely = s.frontier[best], s.likely[best]
+        if likely < reach and n_top >= BEST and chances[BEST - 1] >= likely:
+            break
+        n_open -= 1
+        s.frontier[best], s.likely[best] = s.frontier[n_open], s.likely[n_open]
+        consult(
+            tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, s.logits[n_seen],
+            s.chances[n_seen],
+        )  # fmt: skip
+        s.seen[group], s.groups[n_seen] = n_seen, group
+        for lane in range(tree.used[group]):
+            p = likely * s.chances[n_seen, lane]
+            if tree.below[group, lane] != NONE and p >= LEAST_P:
+                s.frontier[n_open], s.likely[n_open] = tree.below[group, lane], p
+                n_open += 1
+        n_top = _keep_best(tree, group, likely, s.chances[n_seen], n_top, top, chances)
+        n_seen += 1
+    return n_top, n_seen
+
+
+@lean_kernel
+def _paths(tree, lanes, labels, absent, s):
+    """Mark the paths of a row's labels, new ones entered, and what is known to be absent; returns how many groups."""
+    n = 0
+    for k in range(len(labels)):
+        if tree.place[labels[k], 0] != NONE:
+            n = mark_path(tree, labels[k], s.positive, s.touched, n)
+    for k in range(len(labels)):
+        if tree.place[labels[k], 0] == NONE:
+            enter_label(tree, lanes, labels[k], s.positive, s.seen, s.chances)
+            n = mark_path(tree, labels[k], s.positive, s.touched, n)
+    for k in range(len(labels)):  # a label below which another entered has moved
+        n = mark_path(tree, labels[k], s.positive, s.touched, n)
+    for k in range(len(absent)):
+        group, lane = tree.place[absent[k], 0], tree.place[absent[k], 1]
+        if group != NONE:
+            s.asked[group] |= np.int64(1) << np.int64(lane)
+    if n == 0:
+        s.touched[0] = 0
+        n = 1
+    return n
+
+
+@lean_kernel
+def _learn_row(
+    tree, weights, lanes, stack, labels, absent, in_part, counts, lo, hi, row, centred, total, pseudo, options, s
+):  # fmt: skip
+    """Teach the groups on the paths of a row's labels; returns how many."""
+    fading, own_rate, decay, ridge = options[0], options[1], options[2], options[3]
+    n = _paths(tree, lanes, labels, absent, s)
+    s.lengths[:] = 0.0
+    for k in range(lo, hi):
+        s.lengths[0] += row.unit[k] * row.unit[k]
+        s.lengths[1] += row.standard[k] * row.standard[k]
+    for i in range(n):
+        group = s.touched[i]
+        at = s.seen[group]
+        if at < 0:
+            at = MOST_SEEN
+            consult(
+                tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, s.logits[at], s.chances[at]
+            )
+        known = (np.int64(1) << np.int64(tree.used[group])) - 1
+        if in_part:
+            known = s.positive[group] | s.asked[group]
+        learn_stack(tree, lanes, stack, group, known, s.positive[group], own_rate, s.logits[at], s.chances[at])
+        learn_group(tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, s, s.logits[at])
+    move_shared(stack, decay, ridge, s)
+    for i in range(n):
+        s.positive[s.touched[i]] = 0
+    for k in range(len(absent)):
+        if tree.place[absent[k], 0] != NONE:
+            s.asked[tree.place[absent[k], 0]] = 0
+    return n
+
+
+@lean_kernel
+def gates_block(
+    tree, weights, lanes, stack, row, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, part_indptr,
+    part_indices, in_part, mode, centred, first, full, options, s, out
+):  # fmt: skip
+    """Predict, then learn rows from `first` on; stops before a row when more than `full` blocks are in use.
+
+    `row` has the design columns of all rows (CSR: indptr, indices, values, standard, unit), `near` each row's nearest
+    neighbours (rows, k). `options` are the fading of priors, the step of own stacking weights, the decay and ridge of
+    the shared ones, and `reach`. Of rows `in_part` only positive labels and those in `part_indices` are known: gates
+    learn on the paths of the positive ones, and labels known to be absent beside them. Returns the row to go on with.
+    """
+    for at in range(first, len(mode)):
+        lo, hi = row.indptr[at], row.indptr[at + 1]
+        if weights.tally[0] > full:
+            return at
+        total, voters = cast_votes(tree, near[at], near_weights[at], near_sizes, near_labels, s)
+        pseudo = near_weights[at, 0] if near.shape[1] else np.float32(0.0)
+        out.n_top[at], n_seen = _descend(
+            tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, options[4], s, out.top[at],
+            out.chances[at],
+        )  # fmt: skip
+        out.visited[at, 0], out.visited[at, 1] = n_seen, 0
+        if mode[at] & LEARN:
+            out.visited[at, 1] = _learn_row(
+                tree, weights, lanes, stack, y_indices[y_indptr[at] : y_indptr[at + 1]],
+                part_indices[part_indptr[at] : part_indptr[at + 1]], in_part[at], not mode[at] & AGAIN, lo, hi, row,
+                centred, total, pseudo, options, s,
+            )  # fmt: skip
+        for i in range(n_seen):
+            s.seen[s.groups[i]] = -1
+        for i in range(voters):
+            s.votes[s.voters[i]] = 0.0
+            s.voted[s.voters[i]] = 0
+    return len(mode)
