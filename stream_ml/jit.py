@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.cpu import CPUTargetOptions
 from numba.core.event import Event, Listener, install_listener
 
 __all__ = ["kernel", "lean_kernel", "when_compiling"]
@@ -32,31 +33,50 @@ SOURCES = _sources()
 
 
 class _Cache(FunctionCache):
-    """Numba's cache looks at a function's own file only (numba issue 9348); this one at all kernels."""
+    """Numba's cache looks at a function's own file only (numba issue 9348); this one at all kernels, and at flags."""
+
+    flags: tuple[tuple[str, bool], ...] = ()
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), SOURCES)
+        return (*super()._index_key(sig, codegen), SOURCES, self.flags)
 
 
 def kernel(function: F) -> F:
     """Compile `function` with the project's flags; compiled code is cached on disk and releases the GIL."""
-    return _compiled(function)
+    return _compiled(function, lean=False)
 
 
 def lean_kernel(function: F) -> F:
-    """The same for a kernel that makes no arrays: it counts no references to those it is given.
+    """The same for a kernel that makes and returns no arrays: it counts no references to those it is given.
 
     Counting costs a locked memory access for every array of every tuple that is passed on, each of them as much as
     some ten arithmetic operations. What calls it holds the arrays meanwhile.
     """
-    return _compiled(function, _nrt=False)
+    return _compiled(function, lean=True)
 
 
-def _compiled(function: F, **flags: bool) -> F:
+def _compiled(function: F, *, lean: bool) -> F:
+    """A dispatcher for calls from Python and, behind it, one for calls from other kernels.
+
+    The code of the latter has no entry for Python, whose unpacking of tuples of arrays would be most of what there is
+    to compile of a small kernel. No kernel has an entry for C.
+    """
+    outer, inner = (
+        _dispatcher(function, no_cfunc_wrapper=True, no_cpython_wrapper=inside, _nrt=not lean)
+        for inside in (False, True)
+    )
+    outer.get_call_template, outer.get_overload = inner.get_call_template, inner.get_overload
+    return cast(F, outer)
+
+
+def _dispatcher(function: Callable[..., Any], **flags: bool) -> Any:
     njit: Any = numba.njit
-    dispatcher = njit(nogil=True, error_model="numpy", **flags)(function)
+    # all of them spare work and change no result, and _nrt is private: what numba does not know is left out
+    known = {name: on for name, on in flags.items() if hasattr(CPUTargetOptions, name)}
+    dispatcher = njit(nogil=True, error_model="numpy", **known)(function)
     dispatcher._cache = _Cache(dispatcher.py_func)
-    return cast(F, dispatcher)
+    dispatcher._cache.flags = tuple(sorted(known.items()))
+    return dispatcher
 
 
 class _Compilations(Listener):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from stream_ml.decisions._joint_kernels import lowest_bit
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [
     "balanced_block",
@@ -29,7 +29,7 @@ UNLIKELY = 1e-3
 """Candidates less probable than this count for nothing in an expectation."""
 
 
-@kernel
+@lean_kernel
 def expected_f1(p, n_labels):
     """The largest expected F1 that a set of labels can have, `max 2 sum(p in set) / (size + sum(p))`.
 
@@ -53,7 +53,7 @@ def expected_f1(p, n_labels):
     return best
 
 
-@kernel
+@lean_kernel
 def _size(mask):
     """Number of bits set."""
     size = 0
@@ -63,7 +63,7 @@ def _size(mask):
     return size
 
 
-@kernel
+@lean_kernel
 def _write(mask, top, out, indices):
     """The labels of a mask in the order of their positions; returns where the next row starts."""
     first = out
@@ -79,7 +79,7 @@ def _write(mask, top, out, indices):
     return out
 
 
-@kernel
+@lean_kernel
 def _at_least(p, n_labels, cuts, fallback):
     """The labels at or above their thresholds, else the most probable one if it is at or above `fallback`; a mask."""
     mask, best = np.uint64(0), 0
@@ -93,7 +93,7 @@ def _at_least(p, n_labels, cuts, fallback):
     return mask
 
 
-@kernel
+@lean_kernel
 def mode_block(rows, mode, indptr, indices):
     """The most probable candidate: best for subset accuracy."""
     out = 0
@@ -108,7 +108,7 @@ def mode_block(rows, mode, indptr, indices):
         indptr[row + 1] = out
 
 
-@kernel
+@lean_kernel
 def balanced_cuts(q, n, thresholds, frequency, f_share, rarity, most, cuts):
     """Thresholds of a row's `n` likely labels, between those that are best for the usual losses, to `cuts` (LIKELY,).
 
@@ -163,7 +163,7 @@ def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exa
         indptr[row + 1] = out
 
 
-@kernel
+@lean_kernel
 def _joint_f1(mask, size, sets, posterior, n_sets):
     """Expected F1 of a set under the posterior; two empty sets have F1 1."""
     value = 0.0
@@ -209,7 +209,7 @@ def example_f1_block(rows, mode, indptr, indices):
         indptr[row + 1] = out
 
 
-@kernel
+@lean_kernel
 def hamming_block(probabilities, mode, n_labels, indptr, indices):
     """The labels that are likelier than not: best for Hamming loss."""
     out = 0
@@ -223,7 +223,7 @@ def hamming_block(probabilities, mode, n_labels, indptr, indices):
         indptr[row + 1] = out
 
 
-@kernel
+@lean_kernel
 def threshold_block(rows, mode, thresholds, indptr, indices):
     """The labels at or above the thresholds (rows, LIKELY), in the order of the rows' likely labels."""
     out = 0

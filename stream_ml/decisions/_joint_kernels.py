@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, scale_sets, set_hash
 from stream_ml.experts._stack_kernels import solve
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [
     "FEATURES",
@@ -103,13 +103,36 @@ class JointRows(NamedTuple):
     coverage: NDArray[np.float32]  # (rows,)
 
 
-@kernel
+class _Scratch(NamedTuple):
+    """Memory for one row's work, made once a block."""
+
+    rank: NDArray[np.int32]  # (L,) place among the likely labels, -1 of the others; so before and after every row
+    odds: NDArray[np.float64]  # (LIKELY,)
+    prior: NDArray[np.float64]  # (LIKELY,)
+    joint: NDArray[np.float64]  # (LIKELY,)
+    q: NDArray[np.float64]  # (LIKELY,)
+    features: NDArray[np.float64]  # (MOST, FEATURES)
+    votes: NDArray[np.float64]  # (MOST,)
+    posterior: NDArray[np.float64]  # (MOST,)
+    masks: NDArray[np.uint64]  # (SEEN,)
+    scores: NDArray[np.float64]  # (SEEN,)
+    logs: NDArray[np.float64]  # (LARGEST + 1,) log factorials
+    by_size: NDArray[np.float64]  # (LARGEST + 1, 2)
+    factor: NDArray[np.float64]  # (3, 3)
+    step: NDArray[np.float64]  # (3,)
+    gradient: NDArray[np.float64]  # (3,)
+    inputs: NDArray[np.float64]  # (3,)
+    done: NDArray[np.bool_]  # (L,)
+    part: NDArray[np.int32]  # (L,)
+
+
+@lean_kernel
 def lowest_bit(mask):
     """Position of the lowest bit that is set (by a de Bruijn sequence: Leiserson, Prokop, Randall, MIT 1998)."""
     return BIT_AT[((mask & (~mask + ONE)) * DE_BRUIJN) >> np.uint64(58)]
 
 
-@kernel
+@lean_kernel
 def refresh_priors(state, n_labels, slot_of, n_clusters):
     """Renew what is derived from label frequencies; done at fixed numbers of learned rows, as they change slowly."""
     rows = state.rows[0] / state.unit[0]
@@ -133,7 +156,7 @@ def refresh_priors(state, n_labels, slot_of, n_clusters):
     state.summary[0], state.summary[1], state.summary[2] = math.log(max(odds, FLOOR)), mean, total
 
 
-@kernel
+@lean_kernel
 def likely_block(probabilities, n_labels, n_top, tops, chances):
     """The most probable labels of each row, at most `LIKELY`, in order, ties by position; and their probabilities."""
     for row in range(len(n_top)):
@@ -152,7 +175,7 @@ def likely_block(probabilities, n_labels, n_top, tops, chances):
             chances[row, i] = p[top[i]]
 
 
-@kernel
+@lean_kernel
 def _mask_of(labels, rank):
     """The set as a mask over the likely labels, and whether it is one."""
     mask = np.uint64(0)
@@ -163,7 +186,7 @@ def _mask_of(labels, rank):
     return mask, True
 
 
-@kernel
+@lean_kernel
 def _add_candidate(sets, n, mask):
     """Add a candidate unless it is there; returns its place and how many there are."""
     for i in range(n):
@@ -173,7 +196,7 @@ def _add_candidate(sets, n, mask):
     return n, n + 1
 
 
-@kernel
+@lean_kernel
 def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
     """The sets of a table that a quick score likes best, in order; returns how many (at most `most`).
 
@@ -206,14 +229,14 @@ def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
     return found
 
 
-@kernel
-def _cluster_modes(state, n_top, top, rank, odds, prior, slot_of):
+@lean_kernel
+def _cluster_modes(state, n_top, top, slot_of, s):
     """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
     unit, whole = state.unit[0], np.uint64(0)
     rows = math.log(state.rows[0] / unit + NOVEL)
     shift = rows + math.log(unit)
     done = np.uint64(0)
-    masks, scores = np.empty(1, dtype=np.uint64), np.empty(1)
+    rank, odds, prior, masks, scores = s.rank, s.odds, s.prior, s.masks, s.scores
     for i in range(n_top):
         cluster = slot_of[top[i]]
         if cluster < 0 or (done >> np.uint64(i)) & ONE:
@@ -237,7 +260,7 @@ def _cluster_modes(state, n_top, top, rank, odds, prior, slot_of):
     return whole
 
 
-@kernel
+@lean_kernel
 def _of_size(state, size, logs, out):
     """What a row needs of a cardinality: its smoothed share, and the log of that beyond what Poisson's law gives."""
     mean = state.summary[1]
@@ -246,7 +269,7 @@ def _of_size(state, size, logs, out):
     out[1] = math.log(out[0] + 1e-12) - math.log(poisson + 1e-12)
 
 
-@kernel
+@lean_kernel
 def _dependence(state, codes, mask, top, prior, slot_of):
     """Summed over the clusters: how much more often the set's part was seen than independent labels would have it."""
     unit = state.unit[0]
@@ -273,7 +296,7 @@ def _dependence(state, codes, mask, top, prior, slot_of):
     return total
 
 
-@kernel
+@lean_kernel
 def _features(state, codes, mask, votes, recency, top, odds, prior, slot_of, n_clusters, logs, by_size, out):
     """Features of one candidate: what speaks for it beside the labels' own probabilities."""
     rows = state.rows[0] / state.unit[0]
@@ -301,12 +324,13 @@ def _features(state, codes, mask, votes, recency, top, odds, prior, slot_of, n_c
     out[7] = size
 
 
-@kernel
+@lean_kernel
 def _collect(
-    state, n_top, top, rank, odds, prior, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, votes
-):
+    state, n_top, top, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, s
+):  # fmt: skip
     """Candidates of one row, with the neighbours' votes for each; returns how many, and the place of the last set."""
     n = 0
+    rank, odds, votes, masks = s.rank, s.odds, s.votes, s.masks
     votes[:] = 0.0
     prefix = np.uint64(0)
     for i in range(min(n_top, PREFIXES) + 1):
@@ -315,8 +339,7 @@ def _collect(
         if i == n_top or odds[i] < -4.0:
             break
         prefix |= ONE << np.uint64(i)
-    masks, scores = np.empty(SEEN, dtype=np.uint64), np.empty(SEEN)
-    found = _best_seen(state.sets, 0, rank, odds, prior, math.log(state.unit[0]), SEEN, masks, scores)
+    found = _best_seen(state.sets, 0, rank, odds, s.prior, math.log(state.unit[0]), SEEN, masks, s.scores)
     for i in range(found):
         _, n = _add_candidate(sets, n, masks[i])
     total = 1e-9
@@ -336,12 +359,19 @@ def _collect(
         if likely:
             last, n = _add_candidate(sets, n, mask)
     if n_clusters > 1:
-        _, n = _add_candidate(sets, n, _cluster_modes(state, n_top, top, rank, odds, prior, slot_of))
+        _, n = _add_candidate(sets, n, _cluster_modes(state, n_top, top, slot_of, s))
     return n, last
 
 
-@kernel
-def _teach(state, codes, slot_of, labels, n_labels, fading):
+@lean_kernel
+def _scale(counts, factor):
+    """Multiply all counts."""
+    for i in range(len(counts)):
+        counts[i] *= factor
+
+
+@lean_kernel
+def _teach(state, codes, slot_of, labels, fading, done, part):
     """Add a learned row's label set to all counts."""
     unit = state.unit[0]
     same = set_hash(codes, labels) == set_hash(codes, state.last[1 : 1 + state.last[0]]) and state.learned[0] > 0
@@ -353,8 +383,7 @@ def _teach(state, codes, slot_of, labels, n_labels, fading):
     state.cardinality[min(LARGEST, len(labels))] += unit
     state.rows[0] += unit
     count_set(state.sets, 0, set_hash(codes, labels), labels, unit)
-    done = np.zeros(len(labels), dtype=np.bool_)
-    part = np.empty(len(labels), dtype=np.int32)
+    done[: len(labels)] = False
     for i in range(len(labels)):
         cluster = slot_of[labels[i]]
         if cluster < 0 or done[i]:
@@ -373,14 +402,14 @@ def _teach(state, codes, slot_of, labels, n_labels, fading):
         scale = 1.0 / state.unit[0]
         state.unit[0] = 1.0
         state.rows[0] *= scale
-        state.label_counts[:] *= scale
-        state.cardinality[:] *= scale
-        state.cluster_mass[:] *= scale
+        _scale(state.label_counts, scale)
+        _scale(state.cardinality, scale)
+        _scale(state.cluster_mass, scale)
         scale_sets(state.sets, scale)
         scale_sets(state.cluster_sets, scale)
 
 
-@kernel
+@lean_kernel
 def _teach_weights(state, features, posterior, n, truth):
     """One AdaGrad step of the features' weights on the log-loss of the posterior."""
     for f in range(FEATURES):
@@ -391,15 +420,16 @@ def _teach_weights(state, features, posterior, n, truth):
         state.weights[f] -= RATE * gradient / math.sqrt(state.squares[f])
 
 
-@kernel
-def _teach_mix(state, n_top, odds, joint, q, truth, known, factor, step):
+@lean_kernel
+def _teach_mix(state, n_top, truth, known, s):
     """One Newton step of the mix of stacked and joint log-odds on those of the row's likely labels that are known."""
-    gradient = np.zeros(3)
+    odds, joint, q, gradient, inputs = s.odds, s.joint, s.q, s.gradient, s.inputs
     for i in range(3):
         for j in range(i + 1):
             state.mix_information[i, j] *= MIX_DECAY
         state.mix_information[i, i] += MIX_RIDGE * (1.0 - MIX_DECAY)
-    inputs = np.ones(3)
+    gradient[:] = 0.0
+    inputs[2] = 1.0
     for i in range(n_top):
         if not (known >> np.uint64(i)) & ONE:
             continue
@@ -409,9 +439,106 @@ def _teach_mix(state, n_top, odds, joint, q, truth, known, factor, step):
             gradient[a] += error * inputs[a]
             for b in range(a + 1):
                 state.mix_information[a, b] += q[i] * (1.0 - q[i]) * inputs[a] * inputs[b]
-    solve(state.mix_information, gradient, factor, step)
+    solve(state.mix_information, gradient, s.factor, s.step)
     for i in range(3):
-        state.mix[i] -= step[i]
+        state.mix[i] -= s.step[i]
+
+
+@lean_kernel
+def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_of, n_clusters, rows, s):
+    """Posterior over label sets of a row; returns how many candidates there are."""
+    top, sets, n_top = rows.top[row], rows.sets[row], rows.n_top[row]
+    odds, joint, posterior = s.odds, s.joint, s.posterior
+    for i in range(n_top):
+        s.rank[top[i]] = i
+        p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
+        odds[i] = math.log(p / (1.0 - p))
+        s.prior[i] = state.prior_odds[top[i]]
+    n, last = _collect(
+        state, n_top, top, slot_of, n_clusters, near[row], near_weights[row], near_sizes, near_labels, sets, s
+    )
+    highest = -np.inf
+    s.by_size[:, 0] = -1.0
+    recency = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
+    for i in range(n):
+        _features(
+            state, codes, sets[i], s.votes[i], recency if i == last else 0.0, top, odds, s.prior, slot_of, n_clusters,
+            s.logs, s.by_size, s.features[i],
+        )  # fmt: skip
+        posterior[i] = 0.0
+        for f in range(FEATURES):
+            posterior[i] += state.weights[f] * s.features[i, f]
+        highest = max(highest, posterior[i])
+    total = 0.0
+    for i in range(n):
+        posterior[i] = math.exp(posterior[i] - highest)
+        total += posterior[i]
+    joint[:n_top] = 0.0
+    for i in range(n):
+        posterior[i] /= total
+        rows.posterior[row, i] = posterior[i]
+        mask = sets[i]
+        while mask:
+            joint[lowest_bit(mask)] += posterior[i]
+            mask &= mask - ONE
+    for i in range(n_top):
+        # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
+        p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * rows.chances[row, i]
+        p = min(0.999, max(0.001, p))
+        joint[i] = math.log(p / (1.0 - p))
+        z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
+        s.q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
+        rows.marginals[row, i] = s.q[i]
+    rows.n_sets[row], rows.coverage[row] = n, state.coverage[0]
+    return n
+
+
+@lean_kernel
+def _learn_row(state, codes, row, n, labels, unknown, n_labels, slot_of, n_clusters, fading, rows, s):
+    """Learn the label set of a row of which `_weigh` has just told the posterior."""
+    sets, rank = rows.sets[row], s.rank
+    whole, known = True, ~np.uint64(0)
+    if len(unknown):
+        for label in range(n_labels):
+            if unknown[row, label]:
+                whole = False
+                if rank[label] >= 0:
+                    known &= ~(ONE << np.uint64(rank[label]))
+    if whole:
+        mask, likely = _mask_of(labels, rank)
+        truth = -1
+        if likely:
+            for i in range(n):
+                if sets[i] == mask:
+                    truth = i
+        share = max(1.0 - COVERAGE_FADING, 1.0 / (state.learned[0] + FIRST_ROWS))
+        state.coverage[0] += share * ((1.0 if truth >= 0 else 0.0) - state.coverage[0])
+        if truth >= 0:
+            _teach_weights(state, s.features, s.posterior, n, truth)
+    mask = np.uint64(0)
+    for k in range(len(labels)):
+        if rank[labels[k]] >= 0:
+            mask |= ONE << np.uint64(rank[labels[k]])
+    _teach_mix(state, rows.n_top[row], mask, known, s)
+    if whole:
+        _teach(state, codes, slot_of, labels, fading, s.done, s.part)
+        if state.learned[0] < REFRESH or state.learned[0] % max(REFRESH, n_labels // WIDE) == 0:
+            refresh_priors(state, n_labels, slot_of, n_clusters)
+
+
+@lean_kernel
+def _joint_rows(
+    state, codes, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,
+    n_labels, slot_of, n_clusters, fading, rows, s,
+):  # fmt: skip
+    """`joint_block` with memory to work in."""
+    for row in range(len(mode)):
+        n = _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_of, n_clusters, rows, s)
+        if mode[row] & LEARN:
+            labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
+            _learn_row(state, codes, row, n, labels, unknown, n_labels, slot_of, n_clusters, fading, rows, s)
+        for i in range(rows.n_top[row]):
+            s.rank[rows.top[row, i]] = -1
 
 
 @kernel
@@ -424,88 +551,19 @@ def joint_block(
     Rows with labels that are `unknown` (rows, L; no rows: all are known) have no label set: their labels that are known
     teach the mix, and nothing else.
     """
-    rank = np.full(n_labels, -1, dtype=np.int32)
-    odds, prior, joint, q = np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY)
-    features, votes, posterior = np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST)
-    factor, step, by_size = np.empty((3, 3)), np.empty(3), np.empty((LARGEST + 1, 2))
     logs = np.zeros(LARGEST + 1)
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
-    for row in range(len(mode)):
-        top, sets, n_top = rows.top[row], rows.sets[row], rows.n_top[row]
-        for i in range(n_top):
-            rank[top[i]] = i
-            p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
-            odds[i] = math.log(p / (1.0 - p))
-            prior[i] = state.prior_odds[top[i]]
-        n, last = _collect(
-            state, n_top, top, rank, odds, prior, slot_of, n_clusters, near[row], near_weights[row], near_sizes,
-            near_labels, sets, votes,
-        )  # fmt: skip
-        highest = -np.inf
-        by_size[:, 0] = -1.0
-        recency = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
-        for i in range(n):
-            _features(
-                state, codes, sets[i], votes[i], recency if i == last else 0.0, top, odds, prior, slot_of, n_clusters,
-                logs, by_size, features[i],
-            )  # fmt: skip
-            posterior[i] = 0.0
-            for f in range(FEATURES):
-                posterior[i] += state.weights[f] * features[i, f]
-            highest = max(highest, posterior[i])
-        total = 0.0
-        for i in range(n):
-            posterior[i] = math.exp(posterior[i] - highest)
-            total += posterior[i]
-        joint[:n_top] = 0.0
-        for i in range(n):
-            posterior[i] /= total
-            rows.posterior[row, i] = posterior[i]
-            mask = sets[i]
-            while mask:
-                joint[lowest_bit(mask)] += posterior[i]
-                mask &= mask - ONE
-        for i in range(n_top):
-            # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
-            p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * rows.chances[row, i]
-            p = min(0.999, max(0.001, p))
-            joint[i] = math.log(p / (1.0 - p))
-            z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
-            q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
-            rows.marginals[row, i] = q[i]
-        rows.n_sets[row], rows.coverage[row] = n, state.coverage[0]
-        if mode[row] & LEARN:
-            labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
-            whole, known = True, ~np.uint64(0)
-            if len(unknown):
-                for label in range(n_labels):
-                    if unknown[row, label]:
-                        whole = False
-                        if rank[label] >= 0:
-                            known &= ~(ONE << np.uint64(rank[label]))
-            if whole:
-                mask, likely = _mask_of(labels, rank)
-                truth = -1
-                if likely:
-                    for i in range(n):
-                        if sets[i] == mask:
-                            truth = i
-                share = max(1.0 - COVERAGE_FADING, 1.0 / (state.learned[0] + FIRST_ROWS))
-                state.coverage[0] += share * ((1.0 if truth >= 0 else 0.0) - state.coverage[0])
-                if truth >= 0:
-                    _teach_weights(state, features, posterior, n, truth)
-            mask = np.uint64(0)
-            for k in range(len(labels)):
-                if rank[labels[k]] >= 0:
-                    mask |= ONE << np.uint64(rank[labels[k]])
-            _teach_mix(state, n_top, odds, joint, q, mask, known, factor, step)
-            if whole:
-                _teach(state, codes, slot_of, labels, n_labels, fading)
-                if state.learned[0] < REFRESH or state.learned[0] % max(REFRESH, n_labels // WIDE) == 0:
-                    refresh_priors(state, n_labels, slot_of, n_clusters)
-        for i in range(n_top):
-            rank[top[i]] = -1
+    scratch = _Scratch(
+        np.full(n_labels, -1, dtype=np.int32), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY),
+        np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST), np.empty(SEEN, dtype=np.uint64), np.empty(SEEN),
+        logs, np.empty((LARGEST + 1, 2)), np.empty((3, 3)), np.empty(3), np.empty(3), np.empty(3),
+        np.empty(n_labels, dtype=np.bool_), np.empty(n_labels, dtype=np.int32),
+    )  # fmt: skip
+    _joint_rows(
+        state, codes, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,
+        n_labels, slot_of, n_clusters, fading, rows, scratch,
+    )  # fmt: skip
 
 
 @kernel

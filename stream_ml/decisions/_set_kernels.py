@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["SetTables", "count_set", "find_set", "project_sets", "scale_sets", "set_hash"]
 
@@ -30,7 +30,7 @@ class SetTables(NamedTuple):
     used: NDArray[np.int64]  # (tables,)
 
 
-@kernel
+@lean_kernel
 def set_hash(codes, labels):
     """Hash of a set of labels: the exclusive or of their codes, 0 of the empty set."""
     value = np.uint64(0)
@@ -39,7 +39,7 @@ def set_hash(codes, labels):
     return value
 
 
-@kernel
+@lean_kernel
 def find_set(tables, table, value):
     """Place of the set with this hash, -1 when it is not there."""
     place = tables.heads[table, value & np.uint64(tables.heads.shape[1] - 1)]
@@ -48,7 +48,7 @@ def find_set(tables, table, value):
     return place
 
 
-@kernel
+@lean_kernel
 def _unlink(tables, table, place):
     """Take a set out of its chain."""
     bucket = tables.hashes[table, place] & np.uint64(tables.heads.shape[1] - 1)
@@ -61,7 +61,7 @@ def _unlink(tables, table, place):
     tables.chain[table, at] = tables.chain[table, place]
 
 
-@kernel
+@lean_kernel
 def count_set(tables, table, value, labels, weight):
     """Add `weight` to the count of a set; a new one takes the place of the rarest when the table is full."""
     if len(labels) > tables.labels.shape[2]:
@@ -86,11 +86,14 @@ def count_set(tables, table, value, labels, weight):
     tables.log_counts[table, place] = math.log(tables.counts[table, place])
 
 
-@kernel
+@lean_kernel
 def scale_sets(tables, factor):
     """Multiply all counts."""
-    tables.counts[:] *= factor
-    tables.log_counts[:] += math.log(factor)
+    shift = math.log(factor)
+    for table in range(len(tables.used)):
+        for place in range(tables.counts.shape[1]):
+            tables.counts[table, place] *= factor
+            tables.log_counts[table, place] += shift
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["BINS", "LOWEST", "ThresholdState", "thresholds_block"]
 
@@ -34,7 +34,7 @@ class ThresholdState(NamedTuple):
     missed: NDArray[np.float64]  # (L,) rows of which the label was not known
 
 
-@kernel
+@lean_kernel
 def _bin_of(p, width):
     """Bin of a probability."""
     if not p >= LOWEST:  # no number counts as nothing
@@ -42,7 +42,7 @@ def _bin_of(p, width):
     return min(BINS - 1, 1 + int(math.log(p / LOWEST) / width))
 
 
-@kernel
+@lean_kernel
 def _best_cut(own, own_total, pseudo, common, common_total, width):
     """Lower bound of the bin from which on F1 is largest, in a histogram with `pseudo` positives of the common one."""
     share = pseudo / common_total
@@ -58,7 +58,7 @@ def _best_cut(own, own_total, pseudo, common, common_total, width):
     return LOWEST * math.exp((cut - 1) * width)
 
 
-@kernel
+@lean_kernel
 def _count_row(state, n_top, top, q, labels, unknown, fading, width):
     """Add a learned row to the histograms; `unknown` (L,) labels (none: all are known) are left out."""
     unit = state.unit[0]
@@ -84,25 +84,24 @@ def _count_row(state, n_top, top, q, labels, unknown, fading, width):
         scale = 1.0 / state.unit[0]
         state.unit[0] = 1.0
         state.rows[0] *= scale
-        state.common[:] *= scale
-        state.common_total[:] *= scale
-        state.own[:] *= scale
-        state.own_total[:] *= scale
-        state.missed[:] *= scale
+        state.common_total[0] *= scale
+        for b in range(BINS):
+            for wrong in range(2):
+                state.common[b, wrong] *= scale
+        for label in range(len(state.own)):
+            state.own_total[label] *= scale
+            state.missed[label] *= scale
+            for b in range(BINS):
+                for wrong in range(2):
+                    state.own[label, b, wrong] *= scale
 
 
-@kernel
-def thresholds_block(state, rows, y_indptr, y_indices, mode, unknown, fading, common, per_label, frequency):
-    """Thresholds of each row's likely labels as of before the row, then the row is counted.
-
-    Writes one threshold for all labels to `common` (rows, LIKELY), best for micro F1, and one per label to `per_label`,
-    best for macro F1, and the labels' frequencies to `frequency`. The thresholds stand where half the F1 reached stands
-    in online F-measure optimisation (Busa-Fekete, Szörényi, Dembczyński, Hüllermeier, NeurIPS 2015), but are read off
-    histograms, which neither explode at the start nor stall on a rare label. `unknown` (rows, L; no rows: all are
-    known) tells labels that are not known: they are not counted.
-    """
+@lean_kernel
+def _threshold_rows(
+    state, rows, y_indptr, y_indices, mode, unknown, fading, common, per_label, frequency, nothing, all_known
+):  # fmt: skip
+    """`thresholds_block`, given an empty histogram and an empty list of unknown labels."""
     width = math.log(HIGHEST / LOWEST) / (BINS - 2)
-    nothing, all_known = np.zeros((BINS, 2)), np.zeros(0, dtype=np.bool_)
     for row in range(len(mode)):
         n, top, q = rows.n_top[row], rows.top[row], rows.marginals[row]
         total = state.common_total[0]
@@ -119,3 +118,19 @@ def thresholds_block(state, rows, y_indptr, y_indices, mode, unknown, fading, co
         if mode[row] & LEARN:
             labels, hidden = y_indices[y_indptr[row] : y_indptr[row + 1]], unknown[row] if len(unknown) else all_known
             _count_row(state, n, top, q, labels, hidden, fading, width)
+
+
+@kernel
+def thresholds_block(state, rows, y_indptr, y_indices, mode, unknown, fading, common, per_label, frequency):
+    """Thresholds of each row's likely labels as of before the row, then the row is counted.
+
+    Writes one threshold for all labels to `common` (rows, LIKELY), best for micro F1, and one per label to `per_label`,
+    best for macro F1, and the labels' frequencies to `frequency`. The thresholds stand where half the F1 reached stands
+    in online F-measure optimisation (Busa-Fekete, Szörényi, Dembczyński, Hüllermeier, NeurIPS 2015), but are read off
+    histograms, which neither explode at the start nor stall on a rare label. `unknown` (rows, L; no rows: all are
+    known) tells labels that are not known: they are not counted.
+    """
+    nothing, all_known = np.zeros((BINS, 2)), np.zeros(0, dtype=np.bool_)
+    _threshold_rows(
+        state, rows, y_indptr, y_indices, mode, unknown, fading, common, per_label, frequency, nothing, all_known
+    )

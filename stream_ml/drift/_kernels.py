@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import grown
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 
 __all__ = [
     "AdwinBank",
@@ -62,34 +62,34 @@ def grow_bank(bank: AdwinBank, n_slots: int) -> AdwinBank:
     return AdwinBank(*(grown(a, (n_slots, *a.shape[1:])) for a in bank))
 
 
-@kernel
+@lean_kernel
 def adwin_reset(bank, slot):
     """Empty a detector's window."""
     bank.sizes[slot, :] = 0
     bank.reals[slot, :] = 0.0
 
 
-@kernel
+@lean_kernel
 def adwin_width(bank, slot):
     """Number of values in the window."""
     return bank.reals[slot, WIDTH]
 
 
-@kernel
+@lean_kernel
 def adwin_mean(bank, slot):
     """Mean of the window, 0 when empty."""
     width = bank.reals[slot, WIDTH]
     return bank.reals[slot, TOTAL] / width if width > 0.0 else 0.0
 
 
-@kernel
+@lean_kernel
 def adwin_variance(bank, slot):
     """Population variance of the window, 0 when empty."""
     width = bank.reals[slot, WIDTH]
     return bank.reals[slot, VARIANCE] / width if width > 0.0 else 0.0
 
 
-@kernel
+@lean_kernel
 def _drop_first(bank, slot, row, n):
     """Remove the `n` oldest buckets of a row."""
     size = bank.sizes[slot, row] - n
@@ -99,7 +99,7 @@ def _drop_first(bank, slot, row, n):
     bank.sizes[slot, row] = size
 
 
-@kernel
+@lean_kernel
 def _insert(bank, slot, value):
     """Add a value as a bucket of its own; where a row is over-full, its two oldest become one of the next row."""
     reals = bank.reals[slot]
@@ -130,7 +130,7 @@ def _insert(bank, slot, value):
         _drop_first(bank, slot, row, 2)
 
 
-@kernel
+@lean_kernel
 def _oldest_row(sizes):
     """The highest row that holds buckets, -1 when there is none."""
     row = len(sizes) - 1
@@ -139,7 +139,7 @@ def _oldest_row(sizes):
     return row
 
 
-@kernel
+@lean_kernel
 def _forget_oldest(bank, slot):
     """Remove the oldest bucket from the window; returns its number of values."""
     reals, row = bank.reals[slot], _oldest_row(bank.sizes[slot])
@@ -157,7 +157,7 @@ def _forget_oldest(bank, slot):
     return n
 
 
-@kernel
+@lean_kernel
 def _find_cut(bank, slot, delta, min_window_length):
     """Whether some cut of the window parts two different means: +1 when the newer is higher, -1 lower, 0 for none."""
     reals, sizes = bank.reals[slot], bank.sizes[slot]
@@ -184,7 +184,7 @@ def _find_cut(bank, slot, delta, min_window_length):
     return 0
 
 
-@kernel
+@lean_kernel
 def adwin_newest(bank, slot, min_window_length):
     """Number of the newest values that differ most surely from those before them, and their mean.
 
@@ -210,7 +210,7 @@ def adwin_newest(bank, slot, min_window_length):
     return newest, mean
 
 
-@kernel
+@lean_kernel
 def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length, grace_period):
     """Add a value and, every `clock` values, look for a change.
 
@@ -237,7 +237,7 @@ def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length
     return found
 
 
-@kernel
+@lean_kernel
 def adwin_run(bank, slot, values, delta, clock, max_buckets, min_window_length, grace_period, positions):
     """Add values in order; writes where changes were found to `positions` and returns how many.
 

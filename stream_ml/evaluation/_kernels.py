@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["calibration_rows", "score_rows", "top_hits"]
 
@@ -14,7 +14,7 @@ SURE = 1e-6
 """Probabilities are kept this far from 0 and 1 in the log-loss."""
 
 
-@kernel
+@lean_kernel
 def score_rows(y_indptr, y_indices, z_indptr, z_indices, partial, chosen, growth, weight, counts, sums):
     """Add the rows named in `chosen` to the tallies.
 
@@ -62,8 +62,11 @@ def score_rows(y_indptr, y_indices, z_indptr, z_indices, partial, chosen, growth
         sums[5] += w * n_true
         w *= growth
         if w > 1e100:
-            counts /= w
-            sums /= w
+            for label in range(counts.shape[1]):
+                for kind in range(len(counts)):
+                    counts[kind, label] /= w
+            for j in range(len(sums)):
+                sums[j] /= w
             w = 1.0
     weight[0] = w
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
 import numpy as np
 
 from stream_ml.evaluation._kernels import calibration_rows, score_rows, top_hits
 from stream_ml.evaluation.prequential import Model
+from stream_ml.ihomer import IHomerClassifier
+from stream_ml.jit import when_compiling
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, all_known
 from stream_ml.streams.schema import Feature, Schema
 
@@ -18,7 +26,8 @@ def warm_up(model: Model, *, sparse: bool) -> None:
     """Run a throwaway model over a small made-up stream: what it runs later is then compiled, or loaded from the cache.
 
     The stream has numeric and nominal features, two groups of correlated labels, late labels, and a drift half way,
-    to reach code that only a change of structure reaches.
+    to reach code that only a change of structure reaches. Where something is to be compiled and there is more than one
+    core, a second process helps.
 
     Parameters
     ----------
@@ -27,6 +36,47 @@ def warm_up(model: Model, *, sparse: bool) -> None:
     sparse
         Whether the real stream's schema is sparse.
     """
+    with _helper(sparse) if isinstance(model, IHomerClassifier) else nullcontext():
+        _run(model, sparse=sparse)
+
+
+@contextmanager
+def _helper(sparse: bool) -> Iterator[None]:
+    """A process that compiles the later half meanwhile, if the block compiles anything: it is then found in the cache.
+
+    Whatever becomes of it costs nothing but time: what is not in the cache is compiled here.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        command = f"from stream_ml.evaluation.warm_up import compile_later_half; compile_later_half(sparse={sparse})"
+        nothing = subprocess.DEVNULL
+        with suppress(OSError):  # no process to be had: then without
+            started.append(
+                subprocess.Popen([sys.executable, "-c", command], stdin=nothing, stdout=nothing, stderr=nothing)
+            )
+
+    with when_compiling(start) if sys.executable and _cores() > 1 else nullcontext():
+        try:
+            yield
+        finally:
+            for process in started:
+                process.terminate()
+                process.wait()
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compile_later_half(*, sparse: bool) -> None:
+    """What the process that helps does: a model without trees and neighbours soon comes to the stages after them."""
+    _run(IHomerClassifier(tree={"enabled": False}, experts={"neighbours": 0}), sparse=sparse)
+
+
+def _run(model: Model, *, sparse: bool) -> None:
+    """Run the model over the stream, and score it."""
     rng = np.random.default_rng(0)
     x = np.round(rng.normal(size=(ROWS, 5)), 3)
     x[:, 4] = rng.integers(0, 3, ROWS)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 
 __all__ = [
     "BayesState",
@@ -96,7 +96,7 @@ class BayesState(NamedTuple):
     constant: NDArray[np.float32]  # (D, L)
 
 
-@kernel
+@lean_kernel
 def _standardise(scale, column, centred, value):
     """The value no farther out than `OUTLIER` deviations, and the same in deviations, no farther than `STANDARD_CLIP`.
 
@@ -112,7 +112,7 @@ def _standardise(scale, column, centred, value):
     return value, 1.0 if value > 0.0 else -1.0
 
 
-@kernel
+@lean_kernel
 def _learn_moments(scale, column, centred, value, memory):
     """Add a value to a column's moments; from `memory` values on, old ones fade."""
     if scale.counts[column] < memory:
@@ -127,7 +127,7 @@ def _learn_moments(scale, column, centred, value, memory):
         scale.squares[column] += value * value
 
 
-@kernel
+@lean_kernel
 def design_rows(
     x_indptr,
     x_indices,
@@ -183,7 +183,7 @@ def design_rows(
                 _learn_moments(scale, column, centred[column], float(d_values[k]), memory)
 
 
-@kernel
+@lean_kernel
 def linear_block(
     state, indptr, indices, values, y_indptr, y_indices, mode, unknown, n_labels, rate, adaptive, buffer, out
 ):
@@ -245,7 +245,7 @@ def linear_block(
                     state.weights[column, label] -= buffer[label] * value
 
 
-@kernel
+@lean_kernel
 def prior_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out):
     """Log-odds of each label's fading relative frequency."""
     for row in range(len(y_indptr) - 1):
@@ -265,7 +265,7 @@ def prior_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out
             state.counts[y_indices[k]] += 1.0
 
 
-@kernel
+@lean_kernel
 def recency_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, out):
     """Log-odds of each label given whether it was there when it was last known: natural streams are ordered."""
     for row in range(len(y_indptr) - 1):
@@ -303,7 +303,7 @@ def recency_block(state, y_indptr, y_indices, mode, unknown, n_labels, fading, o
             state.last[y_indices[k]] = True
 
 
-@kernel
+@lean_kernel
 def _presence_odds(state, column, label):
     """Log-odds of a column's presence: multinomial likelihoods, smoothed towards the column's overall share."""
     share = 4.0 * (state.column_count[column] + 1.0) / (state.totals[1] + 1.0)
@@ -314,7 +314,7 @@ def _presence_odds(state, column, label):
     return math.log(positive / negative)
 
 
-@kernel
+@lean_kernel
 def _refresh_gaussian(state, column, n_labels):
     """Write the log-odds of a numeric column as `(a u + b) u + c`, `u` the value standardised as of now."""
     total = state.column_count[column]
@@ -348,7 +348,7 @@ def _refresh_gaussian(state, column, n_labels):
         )
 
 
-@kernel
+@lean_kernel
 def naive_bayes_block(state, indptr, indices, values, y_indptr, y_indices, mode, centred, n_labels, buffer, out):
     """Naive Bayes log-odds per label: Gaussian on centred columns, multinomial on the presence of the others.
 
@@ -381,7 +381,7 @@ def naive_bayes_block(state, indptr, indices, values, y_indptr, y_indices, mode,
             _learn_bayes(state, indices, values, lo, hi, y_indices, y_indptr[row], y_indptr[row + 1], centred, n_labels)
 
 
-@kernel
+@lean_kernel
 def _learn_bayes(state, indices, values, lo, hi, y_indices, y_lo, y_hi, centred, n_labels):
     """Add one row to the statistics and renew the coefficients that are due."""
     state.totals[0] += 1.0

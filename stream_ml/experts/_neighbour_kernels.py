@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["SEGMENT", "NeighbourState", "neighbours_block"]
 
@@ -44,7 +44,7 @@ class NeighbourState(NamedTuple):
     valid: NDArray[np.int64]  # (L,) row before which what rows say of the label is outdated
 
 
-@kernel
+@lean_kernel
 def _close_segment(state, storage):
     """Turn the open segment's rows into posting lists (a counting sort by column)."""
     pointer = state.column_ptr[storage]
@@ -66,7 +66,7 @@ def _close_segment(state, storage):
     pointer[0] = 0
 
 
-@kernel
+@lean_kernel
 def _products(state, storage, filled, sparse, closed, indices, weights, scattered, out):
     """Inner products of the query (`indices`, `weights`; `scattered` by column) with the rows of one segment."""
     stop = min(SEGMENT, -(-filled // 16) * 16)
@@ -98,7 +98,7 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
             out[j] = total
 
 
-@kernel
+@lean_kernel
 def _nearest(state, first, begin, filled, sparse, products, length, slots, scores):
     """Merge rows of a segment, from `begin` on, into the nearest so far: cosine, or less the squared distance."""
     k = len(slots)
@@ -122,7 +122,7 @@ def _nearest(state, first, begin, filled, sparse, products, length, slots, score
             worst = scores[k - 1]
 
 
-@kernel
+@lean_kernel
 def _weigh(sparse, slots, scores, weights):
     """Votes of the nearest: the cube of the similarity, or of the nearest distance over the distance."""
     nearest = math.sqrt(max(1e-12, -scores[0]))
@@ -137,7 +137,7 @@ def _weigh(sparse, slots, scores, weights):
             weights[i] = 1.0 / (ratio * ratio * ratio)
 
 
-@kernel
+@lean_kernel
 def _odds(prior, votes, total, pseudo):
     """Log-odds of a label with so many votes of `total`, together with `pseudo` votes for its prior."""
     if votes > 0.0:
@@ -147,7 +147,7 @@ def _odds(prior, votes, total, pseudo):
     return max(math.log(LOWEST / (1.0 - LOWEST)), prior + math.log(pseudo / (total + pseudo)))
 
 
-@kernel
+@lean_kernel
 def _vote(state, slots, weights, n_labels, prior, votes, out):
     """Log-odds of every label: votes for it among all, together with one vote for its prior."""
     total = 0.0
@@ -173,13 +173,13 @@ def _vote(state, slots, weights, n_labels, prior, votes, out):
             out[label] = max(least, prior[label] + silence)
 
 
-@kernel
-def _vote_anew(state, slots, weights, outdated, storages, prior, votes, out):
+@lean_kernel
+def _vote_anew(state, slots, weights, outdated, storages, prior, votes, totals, out):
     """The same for labels of which some rows are `outdated`: these do not vote on them."""
     n, pseudo = state.learned[0], float(weights[0])
     if pseudo <= 0.0:
         return
-    totals = np.zeros(len(outdated))
+    totals[:] = 0.0
     for i in range(len(slots)):
         if slots[i] < 0:
             break
@@ -201,7 +201,7 @@ def _vote_anew(state, slots, weights, outdated, storages, prior, votes, out):
         out[label] = _odds(float(prior[label]), held, totals[at], pseudo) if totals[at] > 0.0 else prior[label]
 
 
-@kernel
+@lean_kernel
 def _remember(state, sparse, storage, place, indices, values, length, y_indices):
     """Put a row into the open segment."""
     slot = storage * SEGMENT + place
@@ -227,35 +227,13 @@ def _remember(state, sparse, storage, place, indices, values, length, y_indices)
     state.learned[0] += 1
 
 
-@kernel
-def neighbours_block(
-    state,
-    indptr,
-    indices,
-    values,
-    y_indptr,
-    y_indices,
-    mode,
-    sparse,
-    n_labels,
-    prior,
-    outdated,
-    query,
-    scattered,
-    products,
-    votes,
-    slots,
-    weights,
-    out,
-):
-    """Log-odds by the weighted vote of the nearest rows of the window; their slots and votes, nearest first.
-
-    Sparse rows by cosine similarity with inverse document frequencies, dense (standardised) ones by Euclidean
-    distance. Rows before `since` are not looked at; on the labels `outdated`, rows before `valid` have no vote.
-    `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
-    """
+@lean_kernel
+def _neighbour_rows(
+    state, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query, scattered,
+    products, votes, scores, totals, slots, weights, out,
+):  # fmt: skip
+    """`neighbours_block` with all the memory that it needs."""
     storages = len(state.norms) // SEGMENT
-    scores = np.empty(slots.shape[1], dtype=np.float32)
     for row in range(len(indptr) - 1):
         lo, hi = indptr[row], indptr[row + 1]
         n = state.learned[0]
@@ -286,7 +264,7 @@ def neighbours_block(
         if n_labels:
             _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
         if len(outdated):
-            _vote_anew(state, slots[row], weights[row], outdated, storages, prior[row], votes, out[row])
+            _vote_anew(state, slots[row], weights[row], outdated, storages, prior[row], votes, totals, out[row])
         if sparse:
             for k in range(hi - lo):
                 scattered[columns[k]] = 0.0
@@ -301,3 +279,37 @@ def neighbours_block(
                 length,
                 y_indices[y_indptr[row] : y_indptr[row + 1]],
             )
+
+
+@kernel
+def neighbours_block(
+    state,
+    indptr,
+    indices,
+    values,
+    y_indptr,
+    y_indices,
+    mode,
+    sparse,
+    n_labels,
+    prior,
+    outdated,
+    query,
+    scattered,
+    products,
+    votes,
+    slots,
+    weights,
+    out,
+):
+    """Log-odds by the weighted vote of the nearest rows of the window; their slots and votes, nearest first.
+
+    Sparse rows by cosine similarity with inverse document frequencies, dense (standardised) ones by Euclidean
+    distance. Rows before `since` are not looked at; on the labels `outdated`, rows before `valid` have no vote.
+    `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
+    """
+    scores, totals = np.empty(slots.shape[1], dtype=np.float32), np.empty(len(outdated))
+    _neighbour_rows(
+        state, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query, scattered,
+        products, votes, scores, totals, slots, weights, out,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["StackState", "solve", "stack_block"]
 
@@ -41,7 +41,7 @@ class StackState(NamedTuple):
     kept_information: NDArray[np.float64]  # (2, E + 1, E + 1)
 
 
-@kernel
+@lean_kernel
 def solve(matrix, right, factor, out):
     """`out` with `matrix out = right`, by Cholesky's factor of the lower triangle of a positive definite matrix."""
     n = len(right)
@@ -63,7 +63,7 @@ def solve(matrix, right, factor, out):
         out[i] = total / factor[i, i]
 
 
-@kernel
+@lean_kernel
 def _fade(information, ridge, decay):
     """Let curvature fade towards `ridge`."""
     for i in range(len(information)):
@@ -72,7 +72,7 @@ def _fade(information, ridge, decay):
         information[i, i] += ridge * (1.0 - decay)
 
 
-@kernel
+@lean_kernel
 def _step(weights, information, gradient, factor, step):
     """Newton's step on weights; the gradient starts anew."""
     solve(information, gradient, factor, step)
@@ -81,7 +81,7 @@ def _step(weights, information, gradient, factor, step):
         gradient[i] = 0.0
 
 
-@kernel
+@lean_kernel
 def _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step):
     """One row: `inputs` (E + 1, L), the last ones 1; `errors` (L,) of the probabilities, less than 1 in size."""
     size = len(inputs)
@@ -120,25 +120,20 @@ def _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge,
         if len(aside):
             _step(state.apart, state.apart_information, state.apart_gradient, factor, step)
     if state.learned[0] % KEPT_ROWS == 0:
-        state.kept[1], state.kept_information[1] = state.kept[0], state.kept_information[0]
-        state.kept[0], state.kept_information[0] = state.shared, state.information
+        for i in range(size):
+            state.kept[1, i], state.kept[0, i] = state.kept[0, i], state.shared[i]
+            for j in range(size):
+                state.kept_information[1, i, j] = state.kept_information[0, i, j]
+                state.kept_information[0, i, j] = state.information[i, j]
 
 
-@kernel
-def stack_block(
-    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, out
-):
-    """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
-
-    The shared part learns from all labels by Newton's method on the fading log-loss, so that a rare label starts from
-    what serves the others; the own part learns what is particular, by AdaGrad. Log-odds that are no number, or beyond
-    all bounds, are set to 0 in `logits`: their expert abstains. Labels that are `unknown` (rows, L; no rows: all are
-    known) have no error, and so teach nothing. For some time those in the list `aside` share weights of their own kind
-    (`apart`), learned in the same way. Writes probabilities into `out` (rows, L); `inputs` (E + 1, L) and `errors`
-    (L,) are scratch.
-    """
+@lean_kernel
+def _stack_rows(
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, factor,
+    step, out,
+):  # fmt: skip
+    """`stack_block` with all the memory that it needs."""
     n_experts = logits.shape[1]
-    factor, step = np.empty_like(state.information), np.empty_like(state.gradient)
     inputs[n_experts] = 1.0
     for row in range(len(mode)):
         for e in range(n_experts):
@@ -169,3 +164,22 @@ def stack_block(
                     if unknown[row, label]:
                         errors[label] = 0.0
             _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step)
+
+
+@kernel
+def stack_block(
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, out
+):
+    """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
+
+    The shared part learns from all labels by Newton's method on the fading log-loss, so that a rare label starts from
+    what serves the others; the own part learns what is particular, by AdaGrad. Log-odds that are no number, or beyond
+    all bounds, are set to 0 in `logits`: their expert abstains. Labels that are `unknown` (rows, L; no rows: all are
+    known) have no error, and so teach nothing. For some time those in the list `aside` share weights of their own kind
+    (`apart`), learned in the same way. Writes probabilities into `out` (rows, L); `inputs` (E + 1, L) and `errors`
+    (L,) are scratch.
+    """
+    _stack_rows(
+        state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors,
+        np.empty_like(state.information), np.empty_like(state.gradient), out,
+    )  # fmt: skip

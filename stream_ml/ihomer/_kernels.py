@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from stream_ml.drift._kernels import adwin_mean, adwin_newest, adwin_update
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 
 __all__ = ["cluster_losses", "likely_losses", "route_labels", "scatter_logits", "watch_losses"]
 
 LEARN = 2
 
 
-@kernel
+@lean_kernel
 def route_labels(y_indptr, y_indices, slot_of, position_of, cursor, indptr, indices):
     """Regroup the rows' labels by cluster.
 
@@ -39,7 +39,7 @@ def route_labels(y_indptr, y_indices, slot_of, position_of, cursor, indptr, indi
             indptr[slot, row + 1] = cursor[slot]
 
 
-@kernel
+@lean_kernel
 def scatter_logits(part, labels, out):
     """Write a cluster's log-odds (rows, slots, its labels) to their places in `out` (rows, slots, all labels)."""
     for row in range(part.shape[0]):
@@ -48,7 +48,7 @@ def scatter_logits(part, labels, out):
                 out[row, e, labels[i]] = part[row, e, i]
 
 
-@kernel
+@lean_kernel
 def cluster_losses(probabilities, y_indptr, y_indices, mode, unknown, slot_of, n_labels, n_slots, shared, losses):
     """Soft Jaccard loss of each row in each cluster, and over all labels in the last column.
 
@@ -95,7 +95,7 @@ def cluster_losses(probabilities, y_indptr, y_indices, mode, unknown, slot_of, n
                 losses[row, slot] = max(0.0, losses[row, slot]) / (1.0 + shared[slot])
 
 
-@kernel
+@lean_kernel
 def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warning_delta, clock, found, statistics):
     """Feed each column of `losses` (rows, columns; negative = skip) to its detector in both banks.
 
@@ -124,7 +124,7 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
     return n
 
 
-@kernel
+@lean_kernel
 def likely_losses(n_top, top, chances, y_indptr, y_indices, mode, in_part, losses):
     """Soft Jaccard loss of each row over its likely labels and those that it has, to the first column of `losses`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_ml.jit import kernel
+from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [
     "attractions",
@@ -26,7 +26,7 @@ MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)  # Fibonacci hashing, as a signed 64
 MAX_WEIGHT = 1e12
 
 
-@kernel
+@lean_kernel
 def find_pair(keys, key):
     """Place of `key` in the open-addressing table, or of the free place (-1) where it would go."""
     mask = len(keys) - 1
@@ -36,7 +36,7 @@ def find_pair(keys, key):
     return place
 
 
-@kernel
+@lean_kernel
 def insert_pairs(keys, counts, new_keys, new_counts):
     """Put pairs that are not in the table into it; returns how many."""
     for i in range(len(new_keys)):
@@ -46,7 +46,7 @@ def insert_pairs(keys, counts, new_keys, new_counts):
     return len(new_keys)
 
 
-@kernel
+@lean_kernel
 def count_rows(
     y_indptr, y_indices, mode, start, stop, n_labels, growth, max_row_labels, keys, counts, singles, sizes, tally
 ):
@@ -85,7 +85,7 @@ def count_rows(
     return stop
 
 
-@kernel
+@lean_kernel
 def cross_pairs(y_indptr, y_indices, mode, start, stop, max_row_labels, cluster_of, out):
     """Share of each row's pairs of labels that lie in different clusters; -1 for rows not learned or without a pair."""
     for row in range(start, stop):
@@ -103,7 +103,7 @@ def cross_pairs(y_indptr, y_indices, mode, start, stop, max_row_labels, cluster_
         out[row - start] = 2.0 * cut / (n * (n - 1))
 
 
-@kernel
+@lean_kernel
 def similarities(keys, counts, singles, unit, total, low, high, jaccard, excess):
     """Jaccard similarity of every pair in the table, and its excess over chance; returns how many pairs.
 
@@ -126,7 +126,7 @@ def similarities(keys, counts, singles, unit, total, low, high, jaccard, excess)
     return m
 
 
-@kernel
+@lean_kernel
 def build_graph(low, high, jaccard, excess, n_pairs, indptr, neighbours, near, beyond):
     """Each pair under both of its labels (CSR): the other label, its similarity and excess. `indptr` comes zeroed."""
     for e in range(n_pairs):
@@ -145,7 +145,7 @@ def build_graph(low, high, jaccard, excess, n_pairs, indptr, neighbours, near, b
     indptr[len(indptr) - 1] = 2 * n_pairs
 
 
-@kernel
+@lean_kernel
 def inside_edges(indptr, neighbours, near, beyond, labels, position, first, second, jaccard, excess):
     """Pairs among `labels`, by their positions in it; returns how many. `position` is all -1, before and after."""
     for k in range(len(labels)):
@@ -207,7 +207,7 @@ def attractions(indptr, neighbours, weight, slot_of, n_slots, home, best, there)
             pull[s] = 0.0
 
 
-@kernel
+@lean_kernel
 def weight_inside(indptr, neighbours, weight, slot_of, inside):
     """Add to `inside[s]` the weight of the pairs within slot `s`; labels with slot -1 are left out."""
     for i in range(len(slot_of)):
@@ -252,7 +252,7 @@ def best_unions(indptr, neighbours, weight, slot_of, starts, members, max_size, 
             pull[t] = 0.0
 
 
-@kernel
+@lean_kernel
 def _best_edges(first, second, weight, n_edges, size, cap, best):
     """Drop edges whose groups no longer fit under `cap` together, and find each group's best; returns what is left.
 

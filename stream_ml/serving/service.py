@@ -263,7 +263,7 @@ class Service:
     def _compile(self) -> None:
         """Have the kernels ready before anything is read."""
         start = time.perf_counter()
-        with when_compiling(lambda: log.info("compiling: once per install, a minute or two"), self.telemetry.turn):
+        with when_compiling(lambda: log.info("compiling: once per install, about a minute"), self.telemetry.turn):
             for sparse in (True, False):
                 warm_up(IHomerClassifier(**self.config.model.parameters), sparse=sparse)
                 self.telemetry.turn()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 
 __all__ = [
     "MORE_ROOM",
@@ -64,7 +64,7 @@ class Rows(NamedTuple):
     labelled: NDArray[np.bool_]
 
 
-@kernel
+@lean_kernel
 def parse_number(text, start, stop):
     """A number that rounds to the same float32 as the one in `text[start:stop]`, and whether there is one.
 
@@ -123,7 +123,7 @@ def parse_number(text, start, stop):
     return sign * value, True
 
 
-@kernel
+@lean_kernel
 def match_value(text, start, stop, first, last, spans, texts):
     """Position of the token among the nominal values `first .. last`, -1 where it is none of them."""
     for v in range(first, last):
@@ -139,7 +139,7 @@ def match_value(text, start, stop, first, last, spans, texts):
     return -1
 
 
-@kernel
+@lean_kernel
 def line_bounds(text, start, stop):
     """Where the line at `start` ends, and where its content begins and ends without white space."""
     end = start
@@ -153,7 +153,7 @@ def line_bounds(text, start, stop):
     return end, a, b
 
 
-@kernel
+@lean_kernel
 def trimmed(text, start, stop):
     """Where `text[start:stop]` begins and ends without the blanks around it."""
     while start < stop and (text[start] == SPACE or text[start] == TAB):
@@ -163,7 +163,7 @@ def trimmed(text, start, stop):
     return start, stop
 
 
-@kernel
+@lean_kernel
 def entry_index(text, start, stop):
     """The index that begins the sparse entry `text[start:stop]`, -1 where none does, and the place of its value."""
     index, k = np.int64(0), start
@@ -177,7 +177,7 @@ def entry_index(text, start, stop):
     return index, k
 
 
-@kernel
+@lean_kernel
 def without_quotes(text, start, stop, csv, tight):
     """Where the content of the cell `text[start:stop]` begins and ends, whether it was quoted, and whether it is plain.
 
@@ -194,7 +194,7 @@ def without_quotes(text, start, stop, csv, tight):
     return start + 1, stop - 1, True, True
 
 
-@kernel
+@lean_kernel
 def is_missing(text, start, stop, csv):
     """Whether the cell `text[start:stop]` stands for a missing value: `?`, in CSV also nothing and NA."""
     size = stop - start
@@ -203,7 +203,7 @@ def is_missing(text, start, stop, csv):
     return csv and (size == 0 or (size == 2 and text[start] == 78 and text[start + 1] == 65))  # NA
 
 
-@kernel
+@lean_kernel
 def add_left_out(absent_positive, at, column, targets, y_indices, n_y):
     """Add labels that a sparse row makes positive by leaving them out: columns before `column`, from `at` on.
 
@@ -217,7 +217,7 @@ def add_left_out(absent_positive, at, column, targets, y_indices, n_y):
     return at, n_y
 
 
-@kernel
+@lean_kernel
 def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, n_y):
     """Parse the row in `text[a:b]` into `rows` from `n_x`, `n_y` on.
 
@@ -280,7 +280,7 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
     return n_x, n_y, unknown == 0, whole and (unknown == 0 or unknown == n_labels)
 
 
-@kernel
+@lean_kernel
 def parse_rows(text, start, stop, sparse, separator, csv, columns, n_labels, rows):
     """Parse lines of `text[start:stop]` until one is unusual or `rows` is full.
 
@@ -324,7 +324,7 @@ def parse_rows(text, start, stop, sparse, separator, csv, columns, n_labels, row
     return min(place, stop), n_rows, n_lines, 0
 
 
-@kernel
+@lean_kernel
 def parse_pairs(text, a, b, n_features, n_labels, rows, n_x, n_y):
     """Parse the row `label,label index:value ...` in `text[a:b]` into `rows` from `n_x`, `n_y` on.
 
@@ -378,7 +378,7 @@ def parse_pairs(text, a, b, n_features, n_labels, rows, n_x, n_y):
     return n_x, n_y, True
 
 
-@kernel
+@lean_kernel
 def parse_pair_rows(text, start, stop, blanks, n_features, n_labels, rows):
     """Parse lines `label,label index:value ...` of `text[start:stop]` until one is unusual or `rows` is full.
 

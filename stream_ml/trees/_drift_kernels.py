@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from stream_ml.drift._kernels import adwin_update
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 from stream_ml.trees._layout import (
     ALTERNATE,
     ALTERNATE_LOSS,
@@ -25,7 +25,7 @@ PATIENCE = 20.0
 ADWIN_CLOCK, ADWIN_BUCKETS, ADWIN_WINDOW, ADWIN_GRACE = 32, 5, 5, 10
 
 
-@kernel
+@lean_kernel
 def verdict(main_loss, alternate_loss, rows, comparison_rows):
     """Whether an alternate subtree is significantly better (1), worse (-1) or neither (0): MLHAT's rule.
 
@@ -45,7 +45,7 @@ def verdict(main_loss, alternate_loss, rows, comparison_rows):
     return 0
 
 
-@kernel
+@lean_kernel
 def watch_path(nodes, leaf, slots, table, space, bank, settings, loss, indices, values, lo, hi, labels, y_lo, y_hi):
     """Feed a row's loss to the detectors of the tests above `leaf` and of the root; let alternates learn the row."""
     node = leaf if nodes.ints[leaf, PARENT] < 0 else int(nodes.ints[leaf, PARENT])
@@ -68,7 +68,7 @@ def watch_path(nodes, leaf, slots, table, space, bank, settings, loss, indices, 
         judge_path(nodes, leaf, space, settings)
 
 
-@kernel
+@lean_kernel
 def judge_path(nodes, leaf, space, settings):
     """Put the nodes above `leaf` whose alternates have won or lost on the agenda, lowest first."""
     node = leaf

@@ -6,7 +6,7 @@ is to be done, and the next call goes on with the next row.
 
 from __future__ import annotations
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 from stream_ml.streams.batch import LEARN, PREDICT
 from stream_ml.trees._drift_kernels import watch_path
 from stream_ml.trees._layout import LOSS_ROWS, LOSS_SUM, N_AGENDA, N_LEARNED, ROOT, SLOT, TEMPER
@@ -22,7 +22,7 @@ TEMPER_PERIOD = 4
 """Of so many rows one teaches the factor on naive Bayes' evidence."""
 
 
-@kernel
+@lean_kernel
 def process_rows(
     nodes,
     slots,

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 from stream_ml.trees._layout import (
     ATTEMPT,
     CURVATURE,
@@ -54,7 +54,7 @@ TEMPER_FADING, TEMPER_CURVATURE = 0.999, 100.0
 """How the factor on naive Bayes' evidence forgets, and what damps its first steps."""
 
 
-@kernel
+@lean_kernel
 def find_feature(indices, lo, hi, feature):
     """Position of `feature` among the sorted `indices[lo:hi]`, or -1."""
     at, last = lo + feature, hi
@@ -69,7 +69,7 @@ def find_feature(indices, lo, hi, feature):
     return lo if lo < last and indices[lo] == feature else -1
 
 
-@kernel
+@lean_kernel
 def route(nodes, table, sparse, indices, values, lo, hi, node):
     """(leaf, whether a tested value was missing) of a row, starting at `node`.
 
@@ -99,13 +99,13 @@ def route(nodes, table, sparse, indices, values, lo, hi, node):
     return node, missing
 
 
-@kernel
+@lean_kernel
 def clip(value):
     """Keep log-odds within +-CLIP."""
     return min(max(value, -CLIP), CLIP)
 
 
-@kernel
+@lean_kernel
 def leaf_votes(nodes, leaf, slots, settings):
     """Whether a leaf's naive Bayes is prepared and wanted."""
     slot = nodes.ints[leaf, SLOT]
@@ -113,7 +113,7 @@ def leaf_votes(nodes, leaf, slots, settings):
     return wanted and slot >= 0 and slots.reals[slot, READY] > 0.0
 
 
-@kernel
+@lean_kernel
 def leaf_logits(nodes, leaf, votes, scores, temper, out):
     """Write `out` (3, labels): what a leaf's experts say of a row, as log-odds; 0 is no opinion.
 
@@ -143,7 +143,7 @@ def leaf_logits(nodes, leaf, votes, scores, temper, out):
         out[2, label] = vote if (word >> np.uint64(label & 63)) & np.uint64(1) else -vote
 
 
-@kernel
+@lean_kernel
 def learn_temper(nodes, leaf, scores, faded, labels, y_lo, y_hi):
     """A Newton step on the factor that naive Bayes' evidence takes, for the log-loss of one row.
 
@@ -164,7 +164,7 @@ def learn_temper(nodes, leaf, scores, faded, labels, y_lo, y_hi):
     faded[TEMPER] = min(max(faded[TEMPER] - slope / (faded[CURVATURE] + TEMPER_CURVATURE), 0.0), 1.0)
 
 
-@kernel
+@lean_kernel
 def leaf_loss(nodes, leaf, labels, y_lo, y_hi):
     """Loss in [0, 1] of a leaf's prior: soft (Ruzicka) Jaccard distance of its label rates and the row's labels.
 
@@ -184,7 +184,7 @@ def leaf_loss(nodes, leaf, labels, y_lo, y_hi):
     return min(max(1.0 - together / either, 0.0), 1.0)
 
 
-@kernel
+@lean_kernel
 def add_labelset(masks, counts, mask):
     """Count a labelset in one leaf's table (space-saving, Metwally et al. 2005).
 
@@ -208,7 +208,7 @@ def add_labelset(masks, counts, mask):
         masks[weakest, word] = mask[word]
 
 
-@kernel
+@lean_kernel
 def add_to_agenda(space, task, node):
     """Note something to be done after this row."""
     at = space.counters[N_AGENDA]
@@ -217,7 +217,7 @@ def add_to_agenda(space, task, node):
     space.counters[N_AGENDA] = at + 1
 
 
-@kernel
+@lean_kernel
 def attempt_due(nodes, leaf, slots, settings):
     """Whether a grace period has passed at a leaf: of rows observed, or of rows seen while it has no slot."""
     reals = nodes.reals[leaf]
@@ -230,7 +230,7 @@ def attempt_due(nodes, leaf, slots, settings):
     return seen - reals[LAST_ATTEMPT] >= settings.grace_period
 
 
-@kernel
+@lean_kernel
 def learn_leaf(nodes, leaf, slots, table, space, settings, may_split, indices, values, lo, hi, labels, y_lo, y_hi):
     """Add a row to a leaf (label counts, labelsets, observers) and to the weight of the nodes above it.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 
 __all__ = ["add_value", "naive_bayes_scores", "observe_row", "prepare_naive_bayes", "rest_of"]
 
@@ -16,7 +16,7 @@ NB_PRIOR_ROWS = 2.0
 """Weight, in rows, of what all labels share when a class has few rows."""
 
 
-@kernel
+@lean_kernel
 def add_value(cells, at, column, value):
     """Welford's update of the (n, mean, sum of squared deviations) that start at cell `at`."""
     n = cells[at, column] + 1.0
@@ -27,7 +27,7 @@ def add_value(cells, at, column, value):
     cells[at + 2, column] += delta * (value - mean)
 
 
-@kernel
+@lean_kernel
 def rest_of(n, mean, m2, n_part, mean_part, m2_part):
     """(n, mean, sum of squared deviations) of all rows but those of the part (Chan et al. 1983, backwards)."""
     n_rest = n - n_part
@@ -41,7 +41,7 @@ def rest_of(n, mean, m2, n_part, mean_part, m2_part):
     return n_rest, mean_rest, max(m2_rest, 0.0)
 
 
-@kernel
+@lean_kernel
 def observe_row(cells, low, high, table, sparse, missing_cells, indices, values, lo, hi, labels, y_lo, y_hi):
     """Add one row to a leaf's `cells` (cells, labels + 1) and to its extremes `low`, `high` (features, 1 or 2).
 
@@ -88,14 +88,14 @@ def observe_row(cells, low, high, table, sparse, missing_cells, indices, values,
                 add_value(cells, cell, labels[k], x)
 
 
-@kernel
+@lean_kernel
 def _log_ratio(count_in, rows_in, count_out, rows_out, share):
     """log of P(value | label) / P(value | no label), both shrunk towards the value's overall `share`."""
     k = NB_PRIOR_ROWS
     return math.log((count_in + k * share) * (rows_out + k) / ((count_out + k * share) * (rows_in + k)))
 
 
-@kernel
+@lean_kernel
 def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part):
     """Log-likelihood ratio of two Gaussians as a x^2 + b x + c of x - mean; both shrunk towards the common one."""
     k = NB_PRIOR_ROWS
@@ -111,7 +111,7 @@ def _gaussian_coefs(coefs, at, label, n, mean, m2, n_part, mean_part, m2_part):
     coefs[at + 2, label] += 0.5 * offset
 
 
-@kernel
+@lean_kernel
 def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base):
     """Write the naive Bayes log-likelihood ratios of a leaf as coefficients per cell and label.
 
@@ -181,7 +181,7 @@ def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, co
                 )
 
 
-@kernel
+@lean_kernel
 def naive_bayes_scores(coefs, center, base, table, sparse, missing_cells, indices, values, lo, hi, scores):
     """Write `scores` (labels) float32: the naive Bayes log-likelihood ratio of a row, without the prior."""
     n_labels = len(scores)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from stream_ml.jit import kernel
+from stream_ml.jit import lean_kernel
 from stream_ml.trees._observer_kernels import rest_of
 
 __all__ = [
@@ -48,7 +48,7 @@ EVIDENT = 5.0
 """Rows with and without a label that a leaf must have seen for the label to take part in the split search."""
 
 
-@kernel
+@lean_kernel
 def entropy_mass(count, rest):
     """(count + rest) times the entropy, in bits, of a label with `count` rows with it and `rest` without."""
     rows = count + rest
@@ -64,7 +64,7 @@ def entropy_mass(count, rest):
     return -rows * (p * math.log(p) + (1.0 - p) * math.log(1.0 - p)) * INVERSE_LN2
 
 
-@kernel
+@lean_kernel
 def gaussian_below(n, mean, sd, threshold):
     """Of `n` rows of a Gaussian, how many are expected at or below the threshold."""
     if n <= 0.0:
@@ -79,7 +79,7 @@ def gaussian_below(n, mean, sd, threshold):
     return n * (0.5 * (1.0 + math.erf(z / SQRT2)))
 
 
-@kernel
+@lean_kernel
 def tabled_below(n, mean, sd, threshold):
     """`gaussian_below` to two millionths of `n`, from a table: error functions would take most of the search."""
     if n <= 0.0:
@@ -96,7 +96,7 @@ def tabled_below(n, mean, sd, threshold):
     return n * (BELOW[at] + (z - at) * (BELOW[at + 1] - BELOW[at]))
 
 
-@kernel
+@lean_kernel
 def null_merit(n_labels, n_tests, rows, log_inverse_confidence):
     """Summed gain, in bits, that the best of `n_tests` worthless tests stays under, but for the split confidence.
 
@@ -107,7 +107,7 @@ def null_merit(n_labels, n_tests, rows, log_inverse_confidence):
     return (n_labels + 2.0 * math.sqrt(n_labels * t) + 2.0 * t) / (2.0 * math.log(2.0) * rows)
 
 
-@kernel
+@lean_kernel
 def load_numeric(scratch, at, cells, cell, label, rows, rows_in, low, high, settings):
     """Class statistics of one numeric feature and label into column `at` of the scratch table.
 
@@ -139,7 +139,7 @@ def load_numeric(scratch, at, cells, cell, label, rows, rows_in, low, high, sett
     scratch[N_OUT, at], scratch[MEAN_OUT, at], scratch[ZEROS_OUT, at] = n, mean, zeros_out
 
 
-@kernel
+@lean_kernel
 def _below(scratch, first, at, threshold, river):
     """Rows of one class (its statistics from scratch row `first` on) expected at or below the threshold."""
     n = scratch[first, at]
@@ -156,7 +156,7 @@ def _below(scratch, first, at, threshold, river):
     return below
 
 
-@kernel
+@lean_kernel
 def candidate_merit(scratch, n_labels, min_branch_fraction):
     """Summed gain of a test from the LEFT_IN, LEFT_OUT, N_, ZEROS_ and PRE rows of the scratch table.
 
@@ -179,7 +179,7 @@ def candidate_merit(scratch, n_labels, min_branch_fraction):
     return merit
 
 
-@kernel
+@lean_kernel
 def send_left(scratch, n_labels, threshold, river):
     """Write the LEFT_IN and LEFT_OUT rows of the scratch table for a numeric threshold."""
     for at in range(n_labels):
@@ -187,7 +187,7 @@ def send_left(scratch, n_labels, threshold, river):
         scratch[LEFT_OUT, at] = _below(scratch, N_OUT, at, threshold, river)
 
 
-@kernel
+@lean_kernel
 def load_nominal(scratch, at, cells, cell, n_cells, label, rows, rows_in, settings):
     """Rows with a known value of one nominal feature, with and without the label, into N_IN and N_OUT."""
     total = cells.shape[1] - 1
@@ -205,7 +205,7 @@ def load_nominal(scratch, at, cells, cell, n_cells, label, rows, rows_in, settin
     scratch[ZEROS_IN, at], scratch[ZEROS_OUT, at] = 0.0, 0.0
 
 
-@kernel
+@lean_kernel
 def send_value_left(scratch, at, cells, cell, n_cells, label, value, settings):
     """Write LEFT_IN and LEFT_OUT of one label for the nominal test `feature = value`."""
     total = cells.shape[1] - 1
@@ -220,7 +220,7 @@ def send_value_left(scratch, at, cells, cell, n_cells, label, value, settings):
     scratch[LEFT_IN, at], scratch[LEFT_OUT, at] = here_in, here if settings.river else here - here_in
 
 
-@kernel
+@lean_kernel
 def _known_entropies(scratch, n_labels, rows):
     """PRE from the rows where the feature is known; returns the share of known rows."""
     known = rows
@@ -232,7 +232,7 @@ def _known_entropies(scratch, n_labels, rows):
     return known / rows
 
 
-@kernel
+@lean_kernel
 def load_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     """Load the class statistics of a feature for `labels`; returns the share of rows where it is known."""
     cells, rows = leaf.cells, leaf.rows
@@ -251,7 +251,7 @@ def load_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     return _known_entropies(scratch, n_labels, rows)
 
 
-@kernel
+@lean_kernel
 def _range_of(scratch, low, high, settings, zeros):
     """Lowest and highest value seen of a numeric feature."""
     if settings.river:
@@ -262,7 +262,7 @@ def _range_of(scratch, low, high, settings, zeros):
     return lowest, highest
 
 
-@kernel
+@lean_kernel
 def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     """(merit, threshold) of the best binary test on one feature; merit -inf when there is none.
 
@@ -316,7 +316,7 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     return best, best_threshold
 
 
-@kernel
+@lean_kernel
 def search_splits(leaf, table, labels, scratch, settings):
     """Search all features of a leaf: (best merit, second merit, feature or -1, threshold, bound, null merit).
 
@@ -363,7 +363,7 @@ def search_splits(leaf, table, labels, scratch, settings):
     return best, second, best_feature, best_threshold, bound, null
 
 
-@kernel
+@lean_kernel
 def split_shares(leaf, table, labels, scratch, feature, threshold, settings):
     """Write, per label, the rows known and the rows sent left by a test: scratch rows N_ + ZEROS_ and LEFT_."""
     n_labels = len(leaf.positives)

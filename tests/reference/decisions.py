@@ -90,7 +90,7 @@ def logit(p):
 
 
 class Joint:
-    """Twin of the state and of all kernels that work on it."""
+    """Twin of the state and of all kernels that work on it; counts fade, so that there is nothing to `_scale`."""
 
     def __init__(self, n_labels, slot_of, n_clusters, fading, weights, capacity=2048, width=32, cluster_capacity=256):
         self.n_labels, self.slot_of, self.n_clusters, self.fading = n_labels, slot_of, n_clusters, fading
@@ -275,7 +275,10 @@ class Joint:
 
 
 def joint_block(model, probabilities, near, label_sets, modes, unknown=None):
-    """Posterior of each row; `near` gives per row the neighbours' label sets and votes, the nearest first."""
+    """Posterior of each row; `near` gives per row the neighbours' label sets and votes, the nearest first.
+
+    Twin of `_joint_rows`, `_weigh` and `_learn_row`, too.
+    """
     rows = zip(probabilities, near, label_sets, unknown or [set()] * len(modes), modes, strict=True)
     return [model.row(p, n, frozenset(y), hidden, mode) for p, n, y, hidden, mode in rows]
 
@@ -429,6 +432,7 @@ class Thresholds:
 
 
 def thresholds_block(model, rows, label_sets, unknown, modes, fading):
+    """Twin of `_threshold_rows`, too."""
     result = []
     for row, labels, hidden, mode in zip(rows, label_sets, unknown, modes, strict=True):
         result.append(model.row(row))

@@ -304,7 +304,7 @@ class _Stack:
 def stack_block(logits, labels, unknown, modes, first_weights, own_rate, decay, ridge, aside=None):
     """`logits`: rows x experts x labels; gives the probabilities, and the model at the end.
 
-    `aside`: learned rows until which each label shares the weights apart.
+    `aside`: learned rows until which each label shares the weights apart. Twin of `_stack_rows`, too.
     """
     model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge, aside), []
     for row, positive, hidden, mode in zip(logits, labels, unknown, modes, strict=True):

@@ -75,7 +75,7 @@ def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k, since=
     """Per row (slots, votes, log-odds); `rows` are dicts column -> value, `prior` rows of log-odds.
 
     `since` and `valid` give, by the row in whose turn they begin to hold, the first row that is looked at, and the
-    first whose word counts on each label.
+    first whose word counts on each label. Twin of `_neighbour_rows`, too.
     """
     window, result = _Window(sparse, storages), []
     begin, firsts = 0, [0] * len(prior[0]) if prior else []
