@@ -20,14 +20,16 @@ from stream_ml.streams.schema import Feature, Schema
 __all__ = ["warm_up"]
 
 ROWS, LABELS = 2000, 6
+SPARE = 0.5
+"""Cores that are idle: this process, which is one of those that are busy, has begun just now."""
 
 
 def warm_up(model: Model, *, sparse: bool) -> None:
     """Run a throwaway model over a small made-up stream: what it runs later is then compiled, or loaded from the cache.
 
     The stream has numeric and nominal features, two groups of correlated labels, late labels, and a drift half way,
-    to reach code that only a change of structure reaches. Where something is to be compiled and there is more than one
-    core, a second process helps.
+    to reach code that only a change of structure reaches. Where something is to be compiled and another core is idle, a
+    second process helps.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def _helper(sparse: bool) -> Iterator[None]:
                 subprocess.Popen([sys.executable, "-c", command], stdin=nothing, stdout=nothing, stderr=nothing)
             )
 
-    with when_compiling(start) if sys.executable and _cores() > 1 else nullcontext():
+    with when_compiling(start) if sys.executable and _spare_core() else nullcontext():
         try:
             yield
         finally:
@@ -65,9 +67,11 @@ def _helper(sparse: bool) -> Iterator[None]:
                 process.wait()
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _spare_core() -> bool:
+    """Whether a second process has a core to itself: it compiles some kernels that are compiled here, too."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
+    return cores > 1 and cores - busy > SPARE
 
 
 def compile_later_half(*, sparse: bool) -> None:

@@ -38,7 +38,7 @@ def helpers(monkeypatch):
         return started[-1][1]
 
     monkeypatch.setattr(module.subprocess, "Popen", start)
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "_spare_core", lambda: True)
     return started
 
 
@@ -57,11 +57,18 @@ def test_no_helper_to_be_had(helpers):
     assert model.n_learned == 1960
 
 
-def test_no_helper_on_one_core_or_for_another_model(helpers, monkeypatch):
+def test_no_helper_without_a_core_or_for_another_model(helpers, monkeypatch):
     warm_up(MajorityLabelset(), sparse=True)
-    monkeypatch.setattr(module, "_cores", lambda: 1)
+    monkeypatch.setattr(module, "_spare_core", lambda: False)
     warm_up(Compiling(), sparse=True)
     assert not helpers
+
+
+@pytest.mark.parametrize(("cores", "busy", "spare"), [(1, 0.1, False), (4, 1.0, True), (2, 1.0, True), (2, 2.0, False)])
+def test_a_core_is_spare_while_little_runs(monkeypatch, cores, busy, spare):
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(module.os, "getloadavg", lambda: (busy, 0.0, 0.0))
+    assert module._spare_core() == spare
 
 
 def test_what_the_helper_runs(helpers):
