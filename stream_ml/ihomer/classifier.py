@@ -484,7 +484,7 @@ class IHomerClassifier(Explaining, Saving):
             gated = "gated.outer" in whole
             check_schema(schema, sparse, arities, 0 if gated else whole.whole("pool.n_labels", 0))
             self._start(schema)
-            self._columns = whole.whole("columns", 0)
+            self._columns = whole.whole("columns", 0, len(arities))
             if gated:
                 self._gated = GatedLearner(self.settings, sparse=sparse)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -51,5 +52,24 @@ def _labels_known_in_part(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]
     return new, facts
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, NDArray[Any]], dict[str, Any]], Content]] = {1: _labels_known_in_part}
+def _no_gates(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content:
+    """2 to 3: all labels were looked at, however many; from here on gates open where the defaults have them open."""
+    routing = {"gated_above": 1000, "all_labels_mb": 256.0, "reach": 0.1, "memory_limit_mb": 1024.0}
+    new = dict(arrays)
+    for name, array in arrays.items():
+        stem = name.removesuffix("settings")
+        if name in ("settings", "model.settings"):
+            settings = {**json.loads(array.tobytes()), "routing": routing}
+            new[name] = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
+            if f"{stem}arities" in arrays:
+                new[f"{stem}columns"] = np.array([len(arrays[f"{stem}arities"])], dtype=np.int64)
+    if isinstance(facts.get("settings"), dict):
+        facts = {**facts, "settings": {**facts["settings"], "routing": routing}}
+    return new, facts
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, NDArray[Any]], dict[str, Any]], Content]] = {
+    1: _labels_known_in_part,
+    2: _no_gates,
+}
 """By the version that they start from."""

@@ -310,6 +310,7 @@ def main() -> None:
         engine = Engine.restored(found.arrays, found.facts, OPTIONS, source=kind)
         for start in (700, 800):
             engine.process(records_of(served("dense" if kind == "dense" else "sparse", 60, seed=0, first=start)))
+    IHomerClassifier(routing={"gated_above": 0}).learn_one({"x": 1.0}, {"y": True})  # what is changed may open gates
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     answer("ready")
