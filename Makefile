@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint chromium bench docs notebooks moa wheel kafka soak lock clean
+.PHONY: run test lint chromium bench docs notebooks moa multiflow wheel kafka soak lock clean
 
 run: $(STAMP)
 	$(BIN)/stream-ml evaluate
@@ -58,6 +58,14 @@ moa: .moa/moa.jar
 	$(BIN)/python -m pip download -q --disable-pip-version-check --no-deps --dest .moa capymoa==0.15.1
 	$(BIN)/python -c "import glob, zipfile; wheel = zipfile.ZipFile(glob.glob('.moa/capymoa-*.whl')[0]); open('$@', 'wb').write(wheel.read('capymoa/jar/moa.jar'))"
 	rm .moa/capymoa-*.whl
+
+# scikit-multiflow's learners beside ours, on the same rows. They run in .multiflow/, on a Python 3.8 or 3.7 that is found on
+# the path or in pyenv, or is named: make multiflow MULTIFLOW_PYTHON=/path/to/python3.8
+multiflow: .multiflow/.installed
+	$(BIN)/python benchmarks/against_multiflow.py
+
+.multiflow/.installed: $(STAMP) benchmarks/multiflow/requirements.txt
+	MULTIFLOW_PYTHON="$(MULTIFLOW_PYTHON)" $(BIN)/python benchmarks/multiflow/environment.py .multiflow
 
 # Renew the pins: an environment from the lower bounds alone, frozen.
 lock:
