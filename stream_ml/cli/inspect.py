@@ -42,9 +42,18 @@ def inspect_model(path: str, *, trees: bool, dot: str | None) -> None:
 
 
 def explain_instance(
-    path: str, instance: str | None, source: str | None, row: int | None, *, top: int, as_json: bool
+    path: str,
+    instance: str | None,
+    source: str | None,
+    row: int | None,
+    *,
+    top: int,
+    as_json: bool,
+    format: str | None = None,
+    header: bool = True,
+    seed: int = 42,
 ) -> None:
-    """Print why a model predicts what it predicts for the instance of a JSON file, or for a row of a data file.
+    """Print why a model predicts what it predicts for the instance of a JSON file, or for a row of a file or scenario.
 
     Raises
     ------
@@ -60,7 +69,9 @@ def explain_instance(
     if top < 0:
         raise ConfigError(f"--top {top}: expected 0 or more")
     if source is not None:
-        told = _row_explained(path, source, row, top)
+        told = _row_explained(path, source, row, top, format, header, seed)
+    elif format is not None or not header:
+        raise ConfigError(f"{'--no-header' if format is None else '--format'}: is of --source, not of --explain")
     elif row is not None:
         raise ConfigError(f"--row {row}: is one of --source, not of --explain")
     else:
@@ -70,14 +81,16 @@ def explain_instance(
     print(orjson.dumps(told.to_dict(), option=orjson.OPT_INDENT_2).decode() if as_json else told)  # noqa: T201
 
 
-def _row_explained(path: str, source: str, row: int | None, top: int) -> Explanation:
-    """That of a row of a data file; columns are matched by name."""
+def _row_explained(
+    path: str, source: str, row: int | None, top: int, format: str | None, header: bool, seed: int
+) -> Explanation:
+    """That of a row of a data file or scenario; columns are matched by name."""
     from stream_ml.cli.predict import opened
 
     if row is None or row < 0:
         found = "none" if row is None else str(row)
         raise ConfigError(f"--row: expected which row of {source} is to be explained, from 0; found {found}")
-    model, stream = opened(path, source, None, None, limit=row + 1)
+    model, stream = opened(path, source, None, None, format=format, header=header, limit=row + 1, seed=seed)
     rows = 0
     for batch in stream:
         if row < rows + len(batch):

@@ -126,13 +126,14 @@ def evaluate(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="Saved model, or a checkpoint of a run or of the service.")],
-    source: Annotated[str, typer.Option(help="Data file; it may lack labels.")],
+    source: Annotated[str, typer.Option(help="Data file, which may lack labels, or scenario.")],
     labels: Annotated[str | None, typer.Option(help="Label columns; see evaluate. Else: by the model's names.")] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
     on_error: Annotated[str, typer.Option(metavar="raise|skip", help="At malformed lines.")] = "raise",
     batch_size: Annotated[int, typer.Option(help="Instances per batch; changes no result.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of a scenario.")] = 42,
     out: Annotated[str, typer.Option(metavar="FILE|-", help="JSON Lines, or CSV if it ends with .csv.")] = "-",
     top: Annotated[int, typer.Option(metavar="K", help="Most probable labels that are told.")] = 10,
     objective: Annotated[str | None, typer.Option(help="Loss that decisions are best for; else the model's.")] = None,
@@ -151,6 +152,7 @@ def predict(
         limit=limit,
         on_error=on_error,
         batch_size=batch_size,
+        seed=seed,
         out=out,
         top=top,
         objective=objective,
@@ -204,8 +206,15 @@ def inspect(
     explain: Annotated[
         str | None, typer.Option(metavar="FILE", help="JSON file of an instance; why it is predicted as it is.")
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Data file that has the instance, in place of --explain.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Data file or scenario that has the instance, in place of --explain.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Of --source: arff, csv, jsonl, svmlight or xmc.")] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="Of --source: a CSV file has no line of names.")
+    ] = False,
     row: Annotated[int | None, typer.Option(metavar="N", help="Which row of --source, from 0.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a scenario that is --source.")] = 42,
     top: Annotated[int, typer.Option(metavar="K", help="Likeliest labels that are told of an instance.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as JSON.")] = False,
 ) -> None:
@@ -215,12 +224,14 @@ def inspect(
     """
     from stream_ml.cli.inspect import explain_instance, inspect_model
 
-    if explain is None and source is None and row is None and not as_json:
+    if explain is None and source is None and row is None and not as_json and format is None and not no_header:
         inspect_model(model, trees=trees, dot=dot)
     elif trees or dot is not None:
         raise ConfigError("--trees and --dot show the model, --explain and --source an instance: one at a time")
     else:
-        explain_instance(model, explain, source, row, top=top, as_json=as_json)
+        explain_instance(
+            model, explain, source, row, top=top, as_json=as_json, format=format, header=not no_header, seed=seed
+        )
 
 
 @app.command()

@@ -15,12 +15,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 import orjson
 from rich.console import Console
 
+from stream_ml.cli.config import load_config
+from stream_ml.cli.sources import is_scenario, open_source
 from stream_ml.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from stream_ml.evaluation import Metrics, PrecisionAtK
     from stream_ml.ihomer import IHomerClassifier
-    from stream_ml.streams import Batch, Matched, Predictions
+    from stream_ml.streams import Batch, Matched, Predictions, Stream
 
 __all__ = ["opened", "predict_file"]
 
@@ -84,6 +86,7 @@ def predict_file(
     limit: int | None = None,
     on_error: str = "raise",
     batch_size: int = 1000,
+    seed: int = 42,
     out: str = "-",
     top: int = 10,
     objective: str | None = None,
@@ -97,7 +100,10 @@ def predict_file(
     model_file
         A saved model, or a checkpoint of a run or of the Kafka service.
     source, labels, format, header, limit, on_error, batch_size
-        As of `open_stream`. Without `labels`, columns called as the model's labels are labels; there may be none.
+        As of `open_stream`; the source may be a scenario, too. Without `labels`, columns called as the model's labels
+        are labels; there may be none.
+    seed
+        Of a scenario.
     out
         A file, or `-`: standard output. CSV where its name ends with .csv, else JSON Lines.
     top
@@ -126,7 +132,16 @@ def predict_file(
     kept: Literal["raise", "skip"] = "raise" if on_error == "raise" else "skip"
     console = Console(stderr=True, quiet=quiet)
     model, stream = opened(
-        model_file, source, objective, labels, format=format, header=header, limit=limit, on_error=kept, size=batch_size
+        model_file,
+        source,
+        objective,
+        labels,
+        format=format,
+        header=header,
+        limit=limit,
+        on_error=kept,
+        size=batch_size,
+        seed=seed,
     )
     if score and not stream.inner.schema.n_labels and not stream.grows:
         raise DataError("no column is one of the model's labels: nothing can be scored", source=source)
@@ -156,11 +171,12 @@ def opened(
     limit: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = 1000,
+    seed: int = 42,
 ) -> tuple[IHomerClassifier, Matched]:
-    """The model, and the file in its columns; parameters, and what is raised, as of `predict_file`."""
+    """The model, and the file or scenario in its columns; parameters, and what is raised, as of `predict_file`."""
     from stream_ml.cli.saved import load_model
     from stream_ml.decisions import OBJECTIVES
-    from stream_ml.streams import Matched, Schema, open_stream
+    from stream_ml.streams import Delayed, Matched, Schema, open_stream
 
     if objective is not None and objective not in OBJECTIVES:
         raise ConfigError(f"--objective {objective}: expected one of {', '.join(OBJECTIVES)}")
@@ -169,15 +185,23 @@ def opened(
     if model.schema is None or not model.n_labels:
         raise ConfigError(f"{model_file}: the model has learned no label yet")
     schema = Schema.from_dict(model.schema.to_dict())
-    inner = open_stream(
-        source,
-        labels=frozenset(schema.labels) if labels is None else labels,
-        format=format,
-        header=header,
-        limit=limit,
-        on_error=on_error,
-        batch_size=size,
-    )
+    inner: Stream
+    if is_scenario(source):
+        given = {"source": source, "labels": labels, "format": format, "limit": limit, "batch_size": size, "seed": seed}
+        options = {f"stream.{key}": value for key, value in given.items() if value is not None}
+        inner = open_source(load_config(None, options).stream)
+        while isinstance(inner, Delayed):  # nothing is learned: no row comes twice
+            inner = inner.inner
+    else:
+        inner = open_stream(
+            source,
+            labels=frozenset(schema.labels) if labels is None else labels,
+            format=format,
+            header=header,
+            limit=limit,
+            on_error=on_error,
+            batch_size=size,
+        )
     return model, Matched(inner, schema, new_features=False)
 
 

@@ -6,6 +6,8 @@ import contextlib
 import gzip
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,14 +33,15 @@ def write_stream(stream: Stream, path: str | Path) -> int:
 
     The name tells the format; `.arff`, `.jsonl` and `.csv` may be followed by `.gz`. The same rows make the same bytes.
     In ARFF, labels are the first columns, and the relation's name says so as MEKA does; in CSV and Parquet they are the
-    last ones. Labels that are not known, all or some, are missing.
+    last ones. Labels that are not known, all or some, are missing. A stream whose columns appear as they come is read
+    twice for ARFF, CSV and Parquet, which name all of them first.
 
     Raises
     ------
     ConfigError
         A name that tells none of these, a sparse stream for a table, or pyarrow is not there for Parquet.
     DataError
-        The file cannot be written.
+        The file cannot be written, or the stream is a pipe and is to be read twice.
     """
     path = Path(path)
     name = path.name.lower()
@@ -71,6 +74,20 @@ def _batches(stream: Stream) -> Iterator[Batch]:
         yield batch if len(asked) == len(batch) else batch.take(asked)
 
 
+def _with_columns(stream: Stream) -> tuple[Schema, Iterator[Batch]]:
+    """All columns that there will be, and the batches."""
+    batches = _batches(stream)
+    first = next(batches, None)
+    if first is None:
+        return stream.schema, batches
+    if not stream.grows:
+        return first.schema, chain([first], batches)
+    for _ in batches:
+        pass  # the schema grows
+    again = _batches(stream)
+    return Schema.from_dict(first.schema.to_dict()), chain([next(again)], again)  # a pipe fails here, nothing written
+
+
 def _write_json(stream: Stream, path: Path) -> int:
     rows = 0
     with _opened(path) as file:
@@ -82,7 +99,7 @@ def _write_json(stream: Stream, path: Path) -> int:
 
 
 def _write_arff(stream: Stream, path: Path) -> int:
-    schema = stream.schema
+    schema, batches = _with_columns(stream)
     n_labels = schema.n_labels
     header = [f"@relation {_quoted(f'{stream.name}: -C {n_labels}')}", ""]
     header += [f"@attribute {_quoted(label)} {{0,1}}" for label in schema.labels]
@@ -93,7 +110,8 @@ def _write_arff(stream: Stream, path: Path) -> int:
     rows = 0
     with _opened(path) as file:
         file.write("\n".join([*header, "", "@data", ""]).encode())
-        for batch in _batches(stream):
+        for batch in batches:
+            batch = _widened(batch, schema)
             lines = _sparse_lines(batch, texts) if schema.sparse else _dense_lines(batch, texts, "?", labels_first=True)
             file.write("".join(lines).encode())
             rows += len(batch)
@@ -101,14 +119,14 @@ def _write_arff(stream: Stream, path: Path) -> int:
 
 
 def _write_csv(stream: Stream, path: Path) -> int:
-    schema = stream.schema
+    schema, batches = _with_columns(stream)
     names = [*(feature.name for feature in schema.features), *schema.labels]
     texts = _texts(schema, _csv_cell)
     rows = 0
     with _opened(path) as file:
         file.write((",".join(map(_csv_cell, names)) + "\n").encode())
-        for batch in _batches(stream):
-            file.write("".join(_dense_lines(batch, texts, "", labels_first=False)).encode())
+        for batch in batches:
+            file.write("".join(_dense_lines(_widened(batch, schema), texts, "", labels_first=False)).encode())
             rows += len(batch)
     return rows
 
@@ -119,13 +137,14 @@ def _write_parquet(stream: Stream, path: Path) -> int:
         import pyarrow.parquet as pq
     except ImportError:
         raise ConfigError(f"{path}: writing Parquet needs pyarrow: pip install 'stream-ml[parquet]'") from None
-    schema = stream.schema
+    schema, batches = _with_columns(stream)
     kinds = [pa.float32() if f.values is None else pa.dictionary(pa.int32(), pa.string()) for f in schema.features]
     fields = [pa.field(f.name, kind) for f, kind in zip(schema.features, kinds, strict=True)]
     fields += [pa.field(label, pa.bool_()) for label in schema.labels]
     rows = 0
     with pq.ParquetWriter(path, pa.schema(fields)) as writer:
-        for batch in _batches(stream):
+        for batch in batches:
+            batch = _widened(batch, schema)
             columns: list[Any] = []
             for feature, cells in zip(schema.features, batch.x_dense().T, strict=True):
                 absent = np.isnan(cells)
@@ -170,6 +189,11 @@ def _cell(value: float, texts: list[str] | None, missing: str) -> str:
     if math.isnan(value):
         return missing
     return DIGITS % value if texts is None else texts[int(value)]
+
+
+def _widened(batch: Batch, schema: Schema) -> Batch:
+    """The batch with all columns, those that appear later, too."""
+    return replace(batch, schema=schema, n_features=schema.n_features, n_labels=schema.n_labels, known=None)
 
 
 def _untold(batch: Batch) -> NDArray[np.bool_]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
 from stream_ml import IHomerClassifier, default_stream
 from stream_ml.cli.main import main
 from stream_ml.report.model_text import dot_graph, model_lines
+from stream_ml.simulation import Scenario
+from stream_ml.streams.batch import PREDICT
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,41 @@ def test_options_that_tell_no_instance_are_told(saved, tmp_path, capsys):
         said = capsys.readouterr().err
         assert problem in said
         assert said.count("\n") == 1
+
+
+def test_a_row_of_a_scenario_is_explained(tmp_path, capsys):
+    """What `evaluate --source` takes: a scenario's variant; that labels come late makes no row come twice here."""
+    scenario = tmp_path / "small.yaml"
+    scenario.write_text(
+        "n_instances: 600\ngenerator: {kind: multilabel, base: tree, n_features: 6, n_labels: 3}\n"
+        "feedback: {delay: 20}\nvariants:\n  wide: {generator.n_features: 9}\n"
+    )
+    source, file = f"{scenario}#wide", tmp_path / "m.safetensors"
+    model, rows = IHomerClassifier(), []
+    for batch in Scenario.load(source, seed=5).stream():
+        model.learn(batch)
+        rows += [batch.rows(i, i + 1) for i in np.flatnonzero(batch.mode & PREDICT)]
+    model.save(file)
+    for row in (0, 599):
+        assert main(["inspect", str(file), "--source", source, "--row", str(row), "--seed", "5", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(model.explain(rows[row], 0).to_dict()))
+    assert main(["inspect", str(file), "--source", source, "--row", "600"]) == 2
+    assert "no such row; expected 0 to 599" in capsys.readouterr().err
+    assert main(["predict", str(file), "--source", source, "--limit", "30", "--quiet"]) == 0
+    assert capsys.readouterr().out.count("\n") == 30
+    for name, seed in ((f"{scenario}#narrow", "5"), (source, "-1")):
+        assert main(["inspect", str(file), "--source", name, "--row", "0", "--seed", seed]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_file_that_needs_more_said_is_explained(saved, tmp_path, capsys):
+    """Its format, where the name tells none."""
+    folder, _ = saved
+    (tmp_path / "rows").write_bytes((folder / "rows.csv").read_bytes())
+    file = str(folder / "m.safetensors")
+    assert main(["inspect", file, "--source", str(tmp_path / "rows"), "--row", "2", "--format", "csv", "--json"]) == 0
+    given = capsys.readouterr().out
+    assert main(["inspect", file, "--source", str(folder / "rows.csv"), "--row", "2", "--json"]) == 0
+    assert given == capsys.readouterr().out
+    assert main(["inspect", file, "--explain", str(folder / "one.json"), "--format", "csv"]) == 2
+    assert "--format: is of --source" in capsys.readouterr().err

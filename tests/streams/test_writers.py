@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -148,3 +150,58 @@ def test_labels_known_in_part_are_read_back(tmp_path_factory, data, ending):
         return [y and {m: on for m, on in y.items() if on or len(y) < len(batch.schema.labels)} for y in rows]
 
     assert told(read(path, batch)) == told([batch])
+
+
+GROWING = """{"x": {"a": 1, "colour": "red"}, "y": ["u"]}
+{"x": {"a": 2}}
+{"x": {"b": 3}, "y": {"v": true, "u": null}}
+{"x": {"a": null, "c": -1.5}, "y": ["w", "u"]}
+"""
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_a_stream_whose_columns_appear_is_written_with_all_of_them(tmp_path, batch_size):
+    """Of labels told in part, those that appear later are not known, either."""
+    source, path = tmp_path / "x.jsonl", tmp_path / "x.arff"
+    source.write_text(GROWING)
+    assert write_stream(open_stream(source, batch_size=batch_size), path) == 4
+    (batch,) = open_stream(path)
+    assert batch.schema.labels == ["u", "v", "w"]
+    assert [f.name for f in batch.schema.features] == ["a", "colour=red", "b", "c"]
+    assert np.array_equal(batch.x_dense(), [[1, 1, 0, 0], [2, 0, 0, 0], [0, 0, 3, 0], [np.nan, 0, 0, -1.5]], True)
+    assert list(batch.labels_told()) == [["u"], None, {"v": True}, ["u", "w"]]
+
+
+@pytest.mark.parametrize("ending", ["csv", "arff", "csv.gz"])
+def test_a_dense_stream_whose_labels_appear_is_written(tmp_path, ending):
+    source, path = tmp_path / "x.jsonl", tmp_path / f"x.{ending}"
+    source.write_text('{"x": [1, 2.5], "y": ["u"]}\n{"x": [0, null], "y": ["v"]}\n{"x": [3, 4], "y": ["u", "w"]}\n')
+    write_stream(open_stream(source, batch_size=1), path)
+    (batch,) = read(path, next(iter(open_stream(source))))
+    assert batch.schema.labels == ["u", "v", "w"]
+    assert batch.y_dense().tolist() == [[True, False, False], [False, True, False], [True, False, True]]
+    assert np.array_equal(batch.x_dense(), [[1, 2.5], [0, np.nan], [3, 4]], True)
+
+
+def test_a_shuffled_stream_has_all_its_columns(tmp_path):
+    source, path = tmp_path / "x.jsonl", tmp_path / "x.arff"
+    source.write_text(GROWING)
+    write_stream(open_stream(source, shuffle=3), path)
+    assert canonical(open_stream(path)) == canonical(open_stream(source, shuffle=3))
+
+
+def test_a_pipe_that_would_be_read_twice_is_told(tmp_path):
+    """With nothing written; JSON Lines are, which need not be."""
+    for ending, told in (("arff", "a pipe can be read only once"), ("jsonl", None)):
+        pipe, path = tmp_path / f"{ending}.pipe", tmp_path / f"x.{ending}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=[GROWING])
+        writer.start()
+        stream = open_stream(pipe, format="jsonl")
+        if told is None:
+            assert write_stream(stream, path) == 4
+        else:
+            with pytest.raises(DataError, match=told):
+                write_stream(stream, path)
+            assert not path.exists()
+        writer.join()
