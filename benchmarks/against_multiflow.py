@@ -1,7 +1,7 @@
 """scikit-multiflow's multi-label learners beside `IHomerClassifier`, on the same rows: how good, how fast.
 
     make multiflow
-    python benchmarks/against_multiflow.py [FILE ...] [--rows 1000] [--seconds 15] [--only NAME ...] [--out TABLE.md]
+    python benchmarks/against_multiflow.py [FILE ...] [--rows 1000] [--seconds 10] [--only NAME ...] [--out TABLE.md]
 
 The learners run in an environment of their own (`benchmarks/multiflow/environment.py` makes it): Python 3.7 or 3.8, the
 last release, row by row, each predicted before it is learned, as their evaluators do. Of the stream they get the first
@@ -139,7 +139,7 @@ def learners(python: Path) -> list[str]:
 
 def theirs(python: Path, rows: Path, name: str, seconds: float) -> Said:
     """A learner in its own process; one that hangs in a row is ended."""
-    out, limit = rows.with_name("said.npz"), 3 * seconds + 30
+    out, limit = rows.with_name("said.npz"), 3 * seconds + 15
     out.unlink(missing_ok=True)
     try:
         command = [str(python), str(RUNNER), str(rows), name, str(out), "--seconds", str(seconds)]
@@ -229,7 +229,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="FILE")
     parser.add_argument("--rows", type=int, default=1000, help="the first rows of each stream (default 1000)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each learner and stream (default 15)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each learner and stream (default 10)")
     parser.add_argument("--shuffle", type=int, default=1, metavar="SEED", help="order of files (default 1)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="learners whose names hold one of these texts")
     parser.add_argument("--environment", type=Path, default=ENVIRONMENT, help="default: .multiflow of this checkout")
@@ -242,17 +242,16 @@ def main() -> int:
         streams: list[Stream] = [] if options.files else [default_stream(n_instances=options.rows)]
         streams += [Shuffled(open_stream(file), options.shuffle) for file in files]
         table = ["| " + " | ".join(HEAD) + " |", "|---|---|" + "---:|" * (len(HEAD) - 2)]
+        print("\n".join(table), flush=True)
         for stream in streams:
             for cells in lines_of(stream, options.rows, options.seconds, python, names):
                 table.append("| " + " | ".join(cells) + " |")
-                print(" ".join(cells[:3]), file=sys.stderr, flush=True)
+                print(table[-1], flush=True)
     except StreamMLError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    text = "\n".join(table)
-    print(text)
     if options.out is not None:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        options.out.write_text("\n".join(table) + "\n", encoding="utf-8")
     return 0
 
 

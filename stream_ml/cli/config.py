@@ -39,8 +39,9 @@ class StreamSection(_Section):
     overrides: list[str] = Field([], description="KEY.PATH=VALUE, taken over a scenario's file.")
     format: str | None = Field(None, description="arff, csv, jsonl, svmlight, xmc; null: by the file's name.")
     labels: str | None = Field(
-        None, description="first:N, last:N, prefix:P, xml:FILE, or name,name; null: as the file says."
+        None, description="first:N, last:N, prefix:P, xml:FILE, column:NAME, or name,name; null: as the file says."
     )
+    label_separator: str | None = Field(None, description="Between labels of column:NAME; null: found by looking.")
     header: bool = Field(True, description="Whether the first line of a CSV file names its columns.")
     limit: int | None = Field(None, ge=1, le=LARGEST, description="Instances to take; null: all.")
     shuffle: int | None = Field(None, ge=0, le=LARGEST, description="Seed of a shuffle; null: the order of the file.")

@@ -50,7 +50,10 @@ def evaluate(
         str | None, typer.Option(help="Data file or scenario. Without one: a built-in drifting stream.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label columns: first:N, last:N, prefix:P, xml:FILE or name,name.")
+        str | None, typer.Option(help="Label columns: first:N, last:N, prefix:P, xml:FILE, name,name or column:NAME.")
+    ] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Between the labels of column:NAME; else found by looking.")
     ] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
@@ -98,6 +101,7 @@ def evaluate(
     given = {
         "stream.source": source,
         "stream.labels": labels,
+        "stream.label_separator": label_separator,
         "stream.format": format,
         "stream.header": False if no_header else None,
         "stream.limit": limit,
@@ -128,6 +132,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="Saved model, or a checkpoint of a run or of the service.")],
     source: Annotated[str, typer.Option(help="Data file, which may lack labels, or scenario.")],
     labels: Annotated[str | None, typer.Option(help="Label columns; see evaluate. Else: by the model's names.")] = None,
+    label_separator: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Between the labels of column:NAME; else found by looking.")
+    ] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
@@ -147,6 +154,7 @@ def predict(
         model,
         source,
         labels=labels,
+        label_separator=label_separator,
         format=format,
         header=not no_header,
         limit=limit,

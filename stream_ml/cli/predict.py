@@ -81,6 +81,7 @@ def predict_file(
     source: str,
     *,
     labels: str | None = None,
+    label_separator: str | None = None,
     format: str | None = None,
     header: bool = True,
     limit: int | None = None,
@@ -99,7 +100,7 @@ def predict_file(
     ----------
     model_file
         A saved model, or a checkpoint of a run or of the Kafka service.
-    source, labels, format, header, limit, on_error, batch_size
+    source, labels, label_separator, format, header, limit, on_error, batch_size
         As of `open_stream`; the source may be a scenario, too. Without `labels`, columns called as the model's labels
         are labels; there may be none.
     seed
@@ -136,6 +137,7 @@ def predict_file(
         source,
         objective,
         labels,
+        label_separator=label_separator,
         format=format,
         header=header,
         limit=limit,
@@ -166,6 +168,7 @@ def opened(
     objective: str | None,
     labels: str | None,
     *,
+    label_separator: str | None = None,
     format: str | None = None,
     header: bool = True,
     limit: int | None = None,
@@ -187,7 +190,8 @@ def opened(
     schema = Schema.from_dict(model.schema.to_dict())
     inner: Stream
     if is_scenario(source):
-        given = {"source": source, "labels": labels, "format": format, "limit": limit, "batch_size": size, "seed": seed}
+        given: dict[str, Any] = {"source": source, "labels": labels, "label_separator": label_separator}
+        given |= {"format": format, "limit": limit, "batch_size": size, "seed": seed}
         options = {f"stream.{key}": value for key, value in given.items() if value is not None}
         inner = open_source(load_config(None, options).stream)
         while isinstance(inner, Delayed):  # nothing is learned: no row comes twice
@@ -196,6 +200,7 @@ def opened(
         inner = open_stream(
             source,
             labels=frozenset(schema.labels) if labels is None else labels,
+            label_separator=label_separator,
             format=format,
             header=header,
             limit=limit,

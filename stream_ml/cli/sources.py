@@ -48,8 +48,9 @@ def open_source(section: StreamSection, *, start: int = 0) -> Stream:
             delay=section.delay,
             on_error=section.on_error,
             header=section.header,
+            label_separator=section.label_separator,
         )
-    for name in ("labels", "format"):
+    for name in ("labels", "label_separator", "format"):
         if getattr(section, name) is not None:
             raise ConfigError(f"stream.{name} is given, but no stream.source: the built-in stream has its own")
     from stream_ml.simulation import default_stream
@@ -104,7 +105,7 @@ def truth_path(path: Path) -> Path:
 
 def _simulated(section: StreamSection, start: int) -> Stream:
     """The scenario's stream."""
-    for name in ("labels", "format"):
+    for name in ("labels", "label_separator", "format"):
         if getattr(section, name) is not None:
             raise ConfigError(f"stream.{name} is given, but stream.source is a scenario, which has its own")
     from stream_ml.simulation import Scenario

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_ml.jit import lean_kernel
 
 __all__ = [
+    "LISTED",
     "MORE_ROOM",
     "UNUSUAL",
     "Columns",
@@ -34,6 +35,7 @@ NEWLINE, RETURN, SPACE, TAB, COMMA, OPEN, CLOSE, COLON = 10, 13, 32, 9, 44, 123,
 SINGLE, DOUBLE, BACKSLASH = 39, 34, 92
 MINUS, PLUS, POINT, QUESTION, PERCENT = 45, 43, 46, 63, 37
 UNUSUAL, MORE_ROOM = 1, 2
+LISTED = -2.0
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in single precision
 
 
@@ -42,7 +44,8 @@ class Columns(NamedTuple):
 
     `targets[column]`: feature position, or `-1 - label`. `first_value[column] .. first_value[column + 1]`: its nominal
     values (none: numeric), whose texts are `texts[spans[v] : spans[v + 1]]`. `positive[column]`: the value that makes a
-    label positive. `inverted`: label columns, rising, that are positive where a sparse row leaves them out.
+    label positive; `LISTED` of a feature that holds label lists, whose missing values are for the careful reader.
+    `inverted`: label columns, rising, that are positive where a sparse row leaves them out.
     """
 
     targets: NDArray[np.int64]
@@ -251,7 +254,7 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
         start, stop, quoted, plain = without_quotes(text, start, stop, csv, start == token and stop == k - 1)
         missing = is_missing(text, start, stop, csv)
         if missing and not quoted:
-            value = math.nan
+            value, plain = math.nan, plain and positive[column] != LISTED
         elif missing or start == stop:
             plain = False
         elif first_value[column + 1] > first_value[column]:

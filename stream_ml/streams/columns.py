@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stream_ml.streams._kernels import Columns, Rows
 
 NEGATIVE = {"0", "0.0", "false", "f", "no", "n", "-1"}
+LISTED = -2.0
+"""As of the kernels, which are not loaded yet."""
 POSITIVE = {"1", "1.0", "true", "t", "yes", "y"}
 ACCEPTED = "{0,1}, {false,true}, {f,t}, {no,yes}, {n,y} or {-1,1} in any order and case, or numeric 0 and 1"
 TRICKY = re.compile(r"""[,;{}'"\\%\t\r\n]|^\s|\s$|^\?$|^NA$|^$""")
@@ -105,6 +107,12 @@ class ColumnPlan:
         # in a sparse row an absent value is the first one declared
         self.inverted = [i for i in labels if columns[i].values is not None and self.positive[i] == 0.0]
         self.codes = [{v: float(k) for k, v in enumerate(c.values)} if c.values is not None else None for c in columns]
+        self.changed = False
+
+    def list_labels(self, column: int, texts: Feature) -> None:
+        """Make a feature one of label lists, or tell which of their texts are known by now."""
+        self.columns = [*self.columns[:column], texts, *self.columns[column + 1 :]]
+        self.positive[column], self.changed = LISTED, True
 
     def schema(self, name: str, *, sparse: bool) -> Schema:
         """Features and labels in the order of the file."""
@@ -204,6 +212,8 @@ def compiled_rows(
     builder = RowBuilder(schema)
     sparse = schema.sparse and not csv
     while chunks:
+        if plan.changed:
+            columns, plan.changed = plan.compiled(), False
         text = np.frombuffer(chunks.text, dtype=np.uint8)
         place, rows, lines, why = parse_rows(
             text, chunks.place, len(text), sparse, ord(separator), csv, columns, plan.n_labels, out

@@ -13,9 +13,10 @@ from typing import Literal
 from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
+from stream_ml.streams.label_lists import LabelLists, label_separator, listed_column
 from stream_ml.streams.label_spec import choose_labels
 from stream_ml.streams.lines import MAX_FIELD, decode, shown
-from stream_ml.streams.schema import OTHER, Feature
+from stream_ml.streams.schema import OTHER, Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["OTHER", "CsvStream"]
@@ -23,7 +24,6 @@ __all__ = ["OTHER", "CsvStream"]
 PROBE_ROWS, PROBE_CELLS = 1000, 1 << 20
 MAX_COLUMNS = 1 << 20
 MISSING = {"", "?", "NA"}
-NO_LABEL = "a column of texts is no label; labels that stand together in one need a column of 0 and 1 each"
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
 QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
@@ -39,6 +39,10 @@ class CsvStream(FileStream):
     are nominal: those of whose values a tenth or more are no numbers. Their values are those met there, in order of
     appearance, and, if the file goes on, `(other)` for any that comes later. In a numeric column, what is no number is
     an error. Empty cells, `?` and `NA` are missing. Dense.
+
+    With `labels="column:NAME"` the labels of a row stand together in that column, `red|late`, with `label_separator`
+    between them: by default `|`, `;` or `,`, the first of these that is in a cell of the first rows. They appear as
+    they come. An empty cell: none is positive; `?` or `NA`: they are not known.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class CsvStream(FileStream):
         batch_size: int = 1000,
         on_error: Literal["raise", "skip"] = "raise",
         header: bool = True,
+        separator: str | None = None,
     ) -> None:
         super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._separator, self._limit = self._find_separator(), MAX_COLUMNS + 1
@@ -67,19 +72,25 @@ class CsvStream(FileStream):
                 raise DataError("the file is empty", source=str(self.path), expected=expected)
             if len(names) > MAX_COLUMNS:
                 raise self._error(1, f"more than {MAX_COLUMNS} columns")
-            chosen = choose_labels(labels, names, path)
+            self._listed = listed_column(labels, names, source=str(path))
+            chosen = choose_labels(labels, names, path) if self._listed is None else []
             self._header_lines, self._limit = self._lines_read if header else 0, len(names) + 1
             following = records if header else chain([first], records)
             rows = islice(following, max(1, min(PROBE_ROWS, PROBE_CELLS // len(names))))
             probe = [cells for cells in rows if len(cells) == len(names)]
             more = next(following, None) is not None
-        labels_at, by_column = set(chosen), zip(*probe, strict=True) if probe else [()] * len(names)
+        labels_at = set(chosen)
+        by_column: list[tuple[str, ...]] = list(zip(*probe, strict=True)) if probe else [()] * len(names)
         self._columns = [
             Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
         ]
         self._plan = ColumnPlan(self._columns, chosen, source=str(path))
         self.schema = self._plan.schema(self.name, sparse=False)
+        if self._listed is not None:
+            met = [cell for cell in by_column[self._listed] if cell.strip() not in MISSING]
+            self._between = separator or label_separator(met, source=str(path), field=names[self._listed])
+            self.grows, self.schema = True, self._without_list()
 
     # -- header and first rows ------------------------------------------------------------------------------------
 
@@ -130,11 +141,29 @@ class CsvStream(FileStream):
 
     def pieces(self) -> Iterator[Batch]:
         """The rows in pieces of about a megabyte of text."""
+        if self._listed is None:
+            yield from self._rows(self.schema)
+            return
+        self.schema = self._without_list()
+        self._plan = ColumnPlan(self._columns, [], source=str(self.path))
+        self._lists = LabelLists(self._listed, self.schema, self._between)
+        self._plan.list_labels(self._listed, self._lists.feature(self._columns[self._listed].name))
+        with closing(self._rows(self._plan.schema(self.name, sparse=False))) as pieces:
+            for piece in pieces:
+                yield self._lists.taken(piece)
+
+    def _without_list(self) -> Schema:
+        """The schema of the features; labels are still to come."""
+        features = [feature for at, feature in enumerate(self._columns) if at != self._listed]
+        return Schema(features, name=self.name)
+
+    def _rows(self, schema: Schema) -> Generator[Batch, None, None]:
+        """Them with the columns as they stand in the file."""
         with closing(self._file.chunks(rows=True)) as file:
             chunks = Chunks(file)
             chunks.skip_lines(self._header_lines)
             yield from compiled_rows(
-                chunks, self._plan, self.schema, separator=self._separator, csv=True, careful=self._take_row
+                chunks, self._plan, schema, separator=self._separator, csv=True, careful=self._take_row
             )
 
     def _take_row(self, chunks: Chunks, builder: RowBuilder) -> None:
@@ -147,12 +176,27 @@ class CsvStream(FileStream):
             if len(cells) != len(self._columns):
                 found = str(len(cells)) if len(cells) < len(self._columns) else f"{len(self._columns) + 1} or more"
                 raise self._error(line, "wrong number of values", expected=f"{len(self._columns)} values", found=found)
-            values = [(column, self._value(column, cell.strip(), line)) for column, cell in enumerate(cells)]
+            values = [
+                (column, self._value(column, cell.strip(), line))
+                for column, cell in enumerate(cells)
+                if column != self._listed
+            ]
+            if self._listed is not None:  # last: labels of a bad row are not met
+                values.append((self._listed, self._list_code(cells[self._listed].strip())))
             x, y, negative = self._plan.row(values, sparse=False)
         except DataError as error:
             self.bad_row(error)
             return
         builder.add(x, y, negative=negative)
+
+    def _list_code(self, text: str) -> float:
+        """What stands for a cell of labels while rows are read."""
+        lists = self._lists
+        code = lists.code(text, told=not text or text not in MISSING)
+        if lists.outgrown:
+            assert self._listed is not None
+            self._plan.list_labels(self._listed, lists.feature(self._columns[self._listed].name))
+        return code
 
     def _next_record(self, chunks: Chunks) -> list[str] | None:
         """Cells of the record here, at most one too many; None for an empty line. Goes behind it, bad or not."""
@@ -196,7 +240,9 @@ class CsvStream(FileStream):
                     field=self._columns[column].name,
                     expected="0 or 1, false or true, no or yes",
                     found=shown(text),
-                    hint=NO_LABEL if any(map(str.isalpha, text)) else None,
+                    hint=f"of labels that stand together in one column say --labels column:{self._columns[column].name}"
+                    if any(map(str.isalpha, text))
+                    else None,
                 )
             positive = self._plan.positive[column]
             # negative: any other value than the one that counts as positive

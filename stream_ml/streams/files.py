@@ -7,7 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from stream_ml.errors import DataError
+from stream_ml.errors import DataError, LabelSpecError
+from stream_ml.streams.label_lists import COLUMN
 from stream_ml.streams.source import Stream
 from stream_ml.streams.transforms import Delayed, Limited, Shuffled
 
@@ -34,6 +35,7 @@ def open_stream(
     delay: int = 0,
     on_error: Literal["raise", "skip"] = "raise",
     header: bool = True,
+    label_separator: str | None = None,
 ) -> Stream:
     """A file as a stream of batches, read in constant memory (but for `shuffle`).
 
@@ -45,6 +47,7 @@ def open_stream(
         Rows per batch.
     labels
         Which columns are labels: `first:N`, `last:N`, `prefix:P`, `xml:FILE` or `name,name`; ARFF and CSV files only.
+        `column:NAME` of a CSV file: the labels of a row stand together in that column, `red|late`.
         A collection of names: those of them that are there, perhaps none; other formats name labels in every row.
         Default: a MULAN `.xml` of the same stem beside the file, else MEKA's `-C`.
     format
@@ -59,6 +62,8 @@ def open_stream(
         `raise`, or `skip` to leave bad rows out and count them in `.skipped`.
     header
         Whether the first line of a CSV file names its columns; else they are called `x0`, `x1`, ...
+    label_separator
+        What stands between the labels of `column:NAME`; by default found by looking.
 
     Raises
     ------
@@ -94,7 +99,14 @@ def open_stream(
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
     if not header and kind != "csv":
         raise DataError(f"a {kind} file needs no line of names", source=str(file), hint="leave --no-header out")
-    stream = _opened(file, kind, labels, batch_size, on_error, header)
+    in_one = isinstance(labels, str) and labels.startswith(COLUMN)
+    if in_one and kind != "csv":
+        raise LabelSpecError("only of a CSV file may labels stand together in one column", source=str(file))
+    if label_separator is not None and not in_one:
+        raise LabelSpecError("a label separator is one of --labels column:NAME", source=str(file))
+    if label_separator == "":
+        raise LabelSpecError("an empty label separator", source=str(file), expected="such as '|'")
+    stream = _opened(file, kind, labels, batch_size, on_error, header, label_separator)
     if shuffle is not None:
         stream = Shuffled(stream, shuffle)
     if limit is not None:
@@ -109,6 +121,7 @@ def _opened(
     batch_size: int,
     on_error: Literal["raise", "skip"],
     header: bool,
+    label_separator: str | None,
 ) -> Stream:
     """The reader of a format; those that are not used are not loaded."""
     if kind == "arff":
@@ -118,7 +131,9 @@ def _opened(
     if kind == "csv":
         from stream_ml.streams.csv_file import CsvStream
 
-        return CsvStream(file, labels=labels, batch_size=batch_size, on_error=on_error, header=header)
+        return CsvStream(
+            file, labels=labels, batch_size=batch_size, on_error=on_error, header=header, separator=label_separator
+        )
     if kind == "jsonl":
         from stream_ml.streams.json_lines import JsonStream
 

@@ -14,7 +14,7 @@ from stream_ml.streams.lines import listed, shown
 
 __all__ = ["HOW_TO", "choose_labels", "label_columns", "meka_count", "mulan_labels", "sibling_xml"]
 
-HOW_TO = "name them with --labels first:N | last:N | prefix:P | xml:FILE | name,name"
+HOW_TO = "name them with --labels first:N | last:N | prefix:P | xml:FILE | name,name (CSV: column:NAME, too)"
 
 
 def choose_labels(
