@@ -127,6 +127,9 @@ def _run(
     model, evaluation = _model(config, stopped), config.evaluation
     if config.model.file is not None and (schema := getattr(model, "schema", None)) is not None:
         stream = Matched(stream, schema)
+    if not quiet:
+        for note in stream.notes:
+            console.print(f"warning: {note}", markup=False, highlight=False, soft_wrap=True)
     display, signals = _display(console, model, config, quiet=quiet, live=live), StopSignals()
     signals.restore = display.restore
     # with parameters that are in a file, what is compiled is the same as with the defaults

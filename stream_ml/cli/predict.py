@@ -147,6 +147,8 @@ def predict_file(
     )
     if score and not stream.inner.schema.n_labels and not stream.grows:
         raise DataError("no column is one of the model's labels: nothing can be scored", source=source)
+    for note in stream.notes:
+        _say(console, f"warning: {note}")
     from stream_ml.evaluation import Metrics, PrecisionAtK
 
     tallies = (Metrics(), PrecisionAtK())

@@ -27,6 +27,11 @@ MISSING = {"", "?", "NA"}
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
 QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
+DATE = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
+    r"|\d{1,2}:\d{2}(:\d{2})?"
+)
+"""A date, a date and a time, or a time of the day, however it is written."""
 
 
 class CsvStream(FileStream):
@@ -84,6 +89,12 @@ class CsvStream(FileStream):
         self._columns = [
             Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
+        ]
+        self.notes = [
+            f"{path}, column {shown(name)}: dates or times are read as texts, and those that are not in the first "
+            f"{len(probe):,} rows as {OTHER}; make numbers of them before (see docs/streams.md), or leave them out"
+            for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
+            if i not in labels_at and i != self._listed and self._columns[i].nominal and _are_dates(cells)
         ]
         self._plan = ColumnPlan(self._columns, chosen, source=str(path))
         self.schema = self._plan.schema(self.name, sparse=False)
@@ -316,6 +327,12 @@ def _values(cells: tuple[str, ...], more: bool) -> tuple[str, ...] | None:
         return None
     met = tuple(dict.fromkeys(given))
     return (*met, OTHER) if more and OTHER not in met else met
+
+
+def _are_dates(cells: tuple[str, ...]) -> bool:
+    """Whether nine in ten of the values of a column are dates or times."""
+    given = [cell for cell in map(str.strip, cells) if cell not in MISSING]
+    return bool(given) and 10 * sum(DATE.fullmatch(cell) is not None for cell in given) >= 9 * len(given)
 
 
 def _is_number(text: str) -> bool:

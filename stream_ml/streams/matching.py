@@ -43,6 +43,7 @@ class Matched(Stream):
         self.inner, self.new_features = inner, new_features
         self.schema, self.name = schema, inner.name
         self.n_instances, self.grows = inner.n_instances, getattr(inner, "grows", False)
+        self.notes = getattr(inner, "notes", ())
         self._sizes = schema.n_features, schema.n_labels
         self.matching: Matching | None = None
 

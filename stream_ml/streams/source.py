@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -52,12 +52,15 @@ class Stream(ABC):
         Whether features and labels may appear while it is read.
     skipped
         Rows left out since the last start.
+    notes
+        What a reader of the results should know of how it is read, a line each.
     """
 
     schema: Schema
     name: str
     n_instances: int | None = None
     grows: bool = False
+    notes: Sequence[str] = ()
 
     def __init__(self, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
         if batch_size < 1:

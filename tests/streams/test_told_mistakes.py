@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stream_ml.cli.main import main
 from stream_ml.errors import DataError, LabelSpecError
 from stream_ml.streams import open_stream
 
@@ -101,10 +102,37 @@ def test_svmlight_has_no_mark_for_missing_values(tmp_path):
 def test_labels_in_one_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("size;tags\n3;0\n4;late|too big\n")
-    with pytest.raises(
-        DataError, match=r"line 3, field 'tags': .*found 'late\|too big' \(.*need a column of 0 and 1 each"
-    ):
+    with pytest.raises(DataError, match=r"line 3, field 'tags': .*found 'late\|too big' \(.*say --labels column:tags"):
         list(open_stream(path, labels="tags"))
     path.write_text("size;tags\n3;0\n4;7\n")
     with pytest.raises(DataError, match=r"line 3, field 'tags': .*found '7'$"):
         list(open_stream(path, labels="tags"))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["2024-01-31", "2024-02-01", ""], True),
+        (["2024-01-31T10:20:30.5Z", "2024-02-01 10:20"], True),
+        (["31.01.2024", "1.2.2024"], True),
+        (["1/31/24 9:05", "?"], True),
+        (["10:20", "9:59:01"], True),
+        (["1.5", "2.5"], False),
+        (["1-2", "red"], False),
+        (["192.168.1.1", "10.0.0.1"], False),
+        (["", ""], False),
+    ],
+)
+def test_a_column_of_dates_is_told(tmp_path, capsys, monkeypatch, values, told):
+    """Once, by every command that reads the file, and not when nothing is to be said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("when,size,l\n" + "".join(f"{value},{i},1\n" for i, value in enumerate(values)))
+    stream = open_stream(tmp_path / "a.csv", labels="l", limit=5, shuffle=1)
+    assert [note.partition(": dates or times are read as texts")[1] != "" for note in stream.notes] == [True] * told
+    command = ["evaluate", "--model", "no_change", "--source", "a.csv", "--labels", "l", "--no-report", "--overwrite"]
+    assert main([*command, "--out", "run"]) == 0
+    said = capsys.readouterr().err
+    assert ("warning: a.csv, column 'when': dates or times" in said) is told
+    assert "(other)" in said or not told
+    assert main([*command, "--out", "run", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
