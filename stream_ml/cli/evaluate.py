@@ -128,7 +128,7 @@ def _run(
     if config.model.file is not None and (schema := getattr(model, "schema", None)) is not None:
         stream = Matched(stream, schema)
     if not quiet:
-        for note in stream.notes:
+        for note in getattr(stream, "notes", ()):
             console.print(f"warning: {note}", markup=False, highlight=False, soft_wrap=True)
     display, signals = _display(console, model, config, quiet=quiet, live=live), StopSignals()
     signals.restore = display.restore
