@@ -139,7 +139,7 @@ def learners(python: Path) -> list[str]:
 
 def theirs(python: Path, rows: Path, name: str, seconds: float) -> Said:
     """A learner in its own process; one that hangs in a row is ended."""
-    out, limit = rows.with_name("said.npz"), 3 * seconds + 15
+    out, limit = rows.with_name("said.npz"), 3 * seconds + 20
     out.unlink(missing_ok=True)
     try:
         command = [str(python), str(RUNNER), str(rows), name, str(out), "--seconds", str(seconds)]
