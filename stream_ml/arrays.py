@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["capacity", "grown", "trimmed", "tuple_arrays"]
+__all__ = ["aligned_zeros", "capacity", "grown", "trimmed", "tuple_arrays"]
+
+LINE = 16
+"""Numbers of four bytes in a line of memory."""
 
 
 def capacity(needed: int, current: int) -> int:
@@ -37,3 +40,15 @@ def trimmed(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def tuple_arrays(state: Any) -> dict[str, NDArray]:
     """The arrays of a NamedTuple by field name."""
     return dict(zip(state._fields, state, strict=True))
+
+
+def aligned_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros, float32, that begin with a line of memory: what is as long as one then never lies in two.
+
+    >>> aligned_zeros((3, 16)).ctypes.data % 64
+    0
+    """
+    size = int(np.prod(shape))
+    room = np.zeros(size + LINE, dtype=np.float32)
+    start = -(room.ctypes.data // room.itemsize) % LINE
+    return room[start : start + size].reshape(shape)

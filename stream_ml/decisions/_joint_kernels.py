@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, scale_sets, set_hash
+from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, mark_of, scale_sets, set_hash
 from stream_ml.experts._stack_kernels import solve
 from stream_ml.jit import kernel, lean_kernel
 
@@ -34,6 +34,7 @@ LIKELY = 64
 LEAST_P = 0.002
 """Probability below which a label is in no candidate."""
 PREFIXES = 16
+PART_BITS = 8
 SEEN = 32
 MOST = 80
 """Candidates of a row: prefixes, sets seen, sets of neighbours, the last set, the clusters' modes."""
@@ -124,6 +125,11 @@ class _Scratch(NamedTuple):
     inputs: NDArray[np.float64]  # (3,)
     done: NDArray[np.bool_]  # (L,)
     part: NDArray[np.int32]  # (L,)
+    strange: NDArray[np.uint64]  # (1,) marks that no likely label has
+    likely: NDArray[np.uint64]  # (clusters,) the likely labels of a cluster, as a mask; of those that have any
+    mates: NDArray[np.uint64]  # (LIKELY,) the same of each likely label's cluster
+    parts: NDArray[np.uint64]  # (2**PART_BITS,) parts of candidates, as masks, whose worth is known; 0: none
+    worths: NDArray[np.float64]  # (2**PART_BITS,)
 
 
 @lean_kernel
@@ -197,13 +203,16 @@ def _add_candidate(sets, n, mask):
 
 
 @lean_kernel
-def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
+def _best_seen(tables, table, rank, odds, prior, skip, strange, most, masks, scores):
     """The sets of a table that a quick score likes best, in order; returns how many (at most `most`).
 
-    `skip` is taken off the log of each count, which is in units of the first row.
+    `skip` is taken off the log of each count, which is in units of the first row. Sets with `strange` marks have labels
+    that are not likely.
     """
     found = 0
     for place in range(tables.used[table]):
+        if tables.marks[table, place] & strange:
+            continue
         score, likely = 0.0, True
         mask = np.uint64(0)
         for k in range(tables.sizes[table, place]):
@@ -230,6 +239,23 @@ def _best_seen(tables, table, rank, odds, prior, skip, most, masks, scores):
 
 
 @lean_kernel
+def _meet(n_top, top, slot_of, s):
+    """Tell the likely labels which of them share a cluster, and forget what parts were worth to another row."""
+    s.parts[:] = 0
+    s.strange[0] = ~np.uint64(0)
+    for i in range(n_top):
+        s.strange[0] &= ~mark_of(top[i])
+    for i in range(n_top):
+        if slot_of[top[i]] >= 0:
+            s.likely[slot_of[top[i]]] = 0
+    for i in range(n_top):
+        if slot_of[top[i]] >= 0:
+            s.likely[slot_of[top[i]]] |= ONE << np.uint64(i)
+    for i in range(n_top):
+        s.mates[i] = s.likely[slot_of[top[i]]] if slot_of[top[i]] >= 0 else ONE << np.uint64(i)
+
+
+@lean_kernel
 def _cluster_modes(state, n_top, top, slot_of, s):
     """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
     unit, whole = state.unit[0], np.uint64(0)
@@ -241,20 +267,24 @@ def _cluster_modes(state, n_top, top, slot_of, s):
         cluster = slot_of[top[i]]
         if cluster < 0 or (done >> np.uint64(i)) & ONE:
             continue
-        independent = np.uint64(0)
+        independent, left = np.uint64(0), s.mates[i]
+        done |= left
         gain = 0.0
-        for j in range(i, n_top):
-            if slot_of[top[j]] == cluster:
-                done |= ONE << np.uint64(j)
-                if odds[j] > 0.0:
-                    independent |= ONE << np.uint64(j)
-                    gain += odds[j]
+        while left:
+            j = lowest_bit(left)
+            left &= left - ONE
+            if odds[j] > 0.0:
+                independent |= ONE << np.uint64(j)
+                gain += odds[j]
         chance = state.silence[cluster, 0]
         best = gain + QUICK * (math.log(NOVEL) - rows + chance)
         silent = QUICK * (state.silence[cluster, 1] + chance)
         if silent > best:
             best, independent = silent, np.uint64(0)
-        if _best_seen(state.cluster_sets, cluster, rank, odds, prior, shift, 1, masks, scores) and scores[0] > best:
+        if (
+            _best_seen(state.cluster_sets, cluster, rank, odds, prior, shift, s.strange[0], 1, masks, scores)
+            and scores[0] > best
+        ):
             independent = masks[0]
         whole |= independent
     return whole
@@ -270,36 +300,43 @@ def _of_size(state, size, logs, out):
 
 
 @lean_kernel
-def _dependence(state, codes, mask, top, prior, slot_of):
-    """Summed over the clusters: how much more often the set's part was seen than independent labels would have it."""
+def _worth(state, codes, part, cluster, top, prior):
+    """How much more often a part of a cluster was seen than independent labels would have it, beside silence; a log."""
     unit = state.unit[0]
     rows = state.rows[0] / unit
+    code, chance, left = np.uint64(0), state.silence[cluster, 0], part
+    while left:
+        i = lowest_bit(left)
+        left &= left - ONE
+        code ^= codes[top[i]]
+        chance += prior[i]
+    place = find_set(state.cluster_sets, cluster, code)
+    count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
+    return math.log((count + NOVEL * math.exp(chance)) / (rows + NOVEL)) - chance - state.silence[cluster, 1]
+
+
+@lean_kernel
+def _dependence(state, codes, mask, top, slot_of, s):
+    """Summed over the clusters: what a set's parts are worth. Candidates share parts, so each is weighed once a row."""
     total = state.summary[2]
     while mask:
         i = lowest_bit(mask)
-        mask &= mask - ONE
         cluster = slot_of[top[i]]
+        part = s.mates[i] & mask
+        mask &= ~part
         if cluster < 0:
             continue
-        part, chance = codes[top[i]], state.silence[cluster, 0] + prior[i]
-        others = mask
-        while others:
-            j = lowest_bit(others)
-            others &= others - ONE
-            if slot_of[top[j]] == cluster:
-                mask &= ~(ONE << np.uint64(j))
-                part ^= codes[top[j]]
-                chance += prior[j]
-        place = find_set(state.cluster_sets, cluster, part)
-        count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
-        total += math.log((count + NOVEL * math.exp(chance)) / (rows + NOVEL)) - chance - state.silence[cluster, 1]
+        place = np.int64((part * DE_BRUIJN) >> np.uint64(64 - PART_BITS))
+        if s.parts[place] != part:
+            s.parts[place], s.worths[place] = part, _worth(state, codes, part, cluster, top, s.prior)
+        total += s.worths[place]
     return total
 
 
 @lean_kernel
-def _features(state, codes, mask, votes, recency, top, odds, prior, slot_of, n_clusters, logs, by_size, out):
+def _features(state, codes, mask, votes, recency, top, slot_of, n_clusters, s, out):
     """Features of one candidate: what speaks for it beside the labels' own probabilities."""
-    rows = state.rows[0] / state.unit[0]
+    rows, odds, prior, by_size = state.rows[0] / state.unit[0], s.odds, s.prior, s.by_size
     independent, chance, size = 0.0, 0.0, 0
     whole, left = np.uint64(0), mask
     while left:
@@ -310,14 +347,14 @@ def _features(state, codes, mask, votes, recency, top, odds, prior, slot_of, n_c
         chance += prior[i]
         whole ^= codes[top[i]]
     if by_size[size, 0] < 0.0:
-        _of_size(state, size, logs, by_size[size])
-    novel = by_size[size, 0] * math.exp(min(0.0, chance - size * state.summary[0] + logs[size]))
+        _of_size(state, size, s.logs, by_size[size])
+    novel = by_size[size, 0] * math.exp(min(0.0, chance - size * state.summary[0] + s.logs[size]))
     place = find_set(state.sets, 0, whole)
     count = state.sets.counts[0, place] / state.unit[0] if place >= 0 else 0.0
     out[0] = independent
     out[1] = math.log((count + NOVEL * novel) / (rows + NOVEL) + 1e-30) - chance
     out[2] = by_size[size, 1]
-    out[3] = _dependence(state, codes, mask, top, prior, slot_of) if n_clusters > 1 else 0.0
+    out[3] = _dependence(state, codes, mask, top, slot_of, s) if n_clusters > 1 else 0.0
     out[4] = math.log((votes + NEIGHBOUR) / NEIGHBOUR) if votes > 0.0 else 0.0
     out[5] = recency
     out[6] = 1.0 if count > 0.01 else 0.0
@@ -339,7 +376,7 @@ def _collect(
         if i == n_top or odds[i] < -4.0:
             break
         prefix |= ONE << np.uint64(i)
-    found = _best_seen(state.sets, 0, rank, odds, s.prior, math.log(state.unit[0]), SEEN, masks, s.scores)
+    found = _best_seen(state.sets, 0, rank, odds, s.prior, math.log(state.unit[0]), s.strange[0], SEEN, masks, s.scores)
     for i in range(found):
         _, n = _add_candidate(sets, n, masks[i])
     total = 1e-9
@@ -454,6 +491,7 @@ def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_
         p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
         odds[i] = math.log(p / (1.0 - p))
         s.prior[i] = state.prior_odds[top[i]]
+    _meet(n_top, top, slot_of, s)
     n, last = _collect(
         state, n_top, top, slot_of, n_clusters, near[row], near_weights[row], near_sizes, near_labels, sets, s
     )
@@ -462,9 +500,8 @@ def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_
     recency = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
     for i in range(n):
         _features(
-            state, codes, sets[i], s.votes[i], recency if i == last else 0.0, top, odds, s.prior, slot_of, n_clusters,
-            s.logs, s.by_size, s.features[i],
-        )  # fmt: skip
+            state, codes, sets[i], s.votes[i], recency if i == last else 0.0, top, slot_of, n_clusters, s, s.features[i]
+        )
         posterior[i] = 0.0
         for f in range(FEATURES):
             posterior[i] += state.weights[f] * s.features[i, f]
@@ -559,6 +596,8 @@ def joint_block(
         np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST), np.empty(SEEN, dtype=np.uint64), np.empty(SEEN),
         logs, np.empty((LARGEST + 1, 2)), np.empty((3, 3)), np.empty(3), np.empty(3), np.empty(3),
         np.empty(n_labels, dtype=np.bool_), np.empty(n_labels, dtype=np.int32),
+        np.empty(1, dtype=np.uint64), np.empty(len(state.silence), dtype=np.uint64), np.empty(LIKELY, dtype=np.uint64),
+        np.empty(2**PART_BITS, dtype=np.uint64), np.empty(2**PART_BITS),
     )  # fmt: skip
     _joint_rows(
         state, codes, near, near_weights, near_sizes, near_labels, y_indptr, y_indices, mode, unknown,

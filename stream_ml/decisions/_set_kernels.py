@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_ml.jit import kernel, lean_kernel
 
-__all__ = ["SetTables", "count_set", "find_set", "project_sets", "scale_sets", "set_hash"]
+__all__ = ["SetTables", "count_set", "find_set", "mark_of", "project_sets", "scale_sets", "set_hash"]
 
 
 class SetTables(NamedTuple):
@@ -28,6 +28,7 @@ class SetTables(NamedTuple):
     heads: NDArray[np.int32]  # (tables, buckets: a power of two), -1 where empty
     chain: NDArray[np.int32]  # (tables, capacity), -1 at the end
     used: NDArray[np.int64]  # (tables,)
+    marks: NDArray[np.uint64]  # (tables, capacity) marks of the labels (see `mark_of`); follow from them
 
 
 @lean_kernel
@@ -37,6 +38,12 @@ def set_hash(codes, labels):
     for k in range(len(labels)):
         value ^= codes[labels[k]]
     return value
+
+
+@lean_kernel
+def mark_of(label):
+    """One bit of 64. A set has no labels but some given ones only if it has no marks but theirs."""
+    return np.uint64(1) << np.uint64(label & 63)
 
 
 @lean_kernel
@@ -78,8 +85,10 @@ def count_set(tables, table, value, labels, weight):
         tables.hashes[table, place] = value
         tables.counts[table, place] = 0.0
         tables.sizes[table, place] = len(labels)
+        tables.marks[table, place] = 0
         for k in range(len(labels)):
             tables.labels[table, place, k] = labels[k]
+            tables.marks[table, place] |= mark_of(labels[k])
         tables.chain[table, place] = tables.heads[table, bucket]
         tables.heads[table, bucket] = place
     tables.counts[table, place] += weight

@@ -176,8 +176,8 @@ class JointPosterior:
         n = self.n_labels if self.enabled else 0
         used = {"label_counts": n, "prior_odds": n, "last": n + 1}
         state: dict[str, NDArray] = {name: trimmed(a, (used[name],)) if name in used else a for name, a in own.items()}
-        state |= {f"sets.{name}": array for name, array in tuple_arrays(whole).items()}
-        state |= {f"cluster_sets.{name}": array for name, array in tuple_arrays(clusters).items()}
+        for kind, tables in (("sets", whole), ("cluster_sets", clusters)):
+            state |= {f"{kind}.{name}": array for name, array in tuple_arrays(tables).items() if name != "marks"}
         state["slot_of"] = self.slot_of
         state["n_labels"] = np.array([self.n_labels], dtype=np.int64)
         state["n_clusters"] = np.array([self.n_clusters], dtype=np.int64)
@@ -224,6 +224,7 @@ def _tables(n: int, size: int) -> SetTables:
         np.full((n, buckets(size)), -1, dtype=np.int32),
         np.full((n, size), -1, dtype=np.int32),
         np.zeros(n, dtype=np.int64),
+        np.zeros((n, size), dtype=np.uint64),
     )
 
 

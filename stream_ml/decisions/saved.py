@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_ml.decisions import _joint_kernels as k
 from stream_ml.decisions._set_kernels import SetTables
@@ -58,19 +59,18 @@ def joint_state(
 def _tables(part: Part, n: int, capacity: int, width: int, n_labels: int) -> SetTables:
     """`n` tables of label sets, whose chains hold each set once, in its bucket, and end."""
     f8, i4 = np.float64, np.int32
-    tables = part.load(
-        SetTables,
-        {
-            "hashes": Spec(np.uint64, (n, capacity)),
-            "counts": Spec(f8, (n, capacity)),
-            "log_counts": Spec(f8, (n, capacity)),
-            "sizes": Spec(i4, (n, capacity), 0, width if n_labels else 0),
-            "labels": Spec(i4, (n, capacity, width), 0, max(0, n_labels - 1)),
-            "heads": Spec(i4, (n, buckets(capacity)), -1, capacity - 1),
-            "chain": Spec(i4, (n, capacity), -1, capacity - 1),
-            "used": Spec(np.int64, (n,), 0, capacity),
-        },
-    )
+    specs = {
+        "hashes": Spec(np.uint64, (n, capacity)),
+        "counts": Spec(f8, (n, capacity)),
+        "log_counts": Spec(f8, (n, capacity)),
+        "sizes": Spec(i4, (n, capacity), 0, width if n_labels else 0),
+        "labels": Spec(i4, (n, capacity, width), 0, max(0, n_labels - 1)),
+        "heads": Spec(i4, (n, buckets(capacity)), -1, capacity - 1),
+        "chain": Spec(i4, (n, capacity), -1, capacity - 1),
+        "used": Spec(np.int64, (n,), 0, capacity),
+    }
+    arrays = {name: part.array(name, spec) for name, spec in specs.items()}
+    tables = SetTables(**arrays, marks=_marks(arrays["labels"], arrays["sizes"]))
     seen = np.zeros((n, capacity), dtype=np.int64)
     table, bucket = np.nonzero(tables.heads >= 0)
     place = tables.heads[table, bucket]
@@ -85,3 +85,10 @@ def _tables(part: Part, n: int, capacity: int, width: int, n_labels: int) -> Set
         table, bucket, place = table[going], bucket[going], place[going]
     part.check((seen == (np.arange(capacity) < tables.used[:, None])).all(), "used", "sets that no chain holds")
     return tables
+
+
+def _marks(labels: NDArray[np.int32], sizes: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """What `mark_of` says of the labels of each set."""
+    there = np.arange(labels.shape[-1]) < sizes[..., None]
+    marks = np.where(there, np.uint64(1) << (labels & 63).astype(np.uint64), np.uint64(0))
+    return np.bitwise_or.reduce(marks, axis=-1, dtype=np.uint64)

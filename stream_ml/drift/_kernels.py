@@ -17,6 +17,7 @@ from stream_ml.jit import lean_kernel
 
 __all__ = [
     "AdwinBank",
+    "adwin_keep",
     "adwin_mean",
     "adwin_newest",
     "adwin_reset",
@@ -214,8 +215,9 @@ def adwin_newest(bank, slot, min_window_length):
 def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length, grace_period):
     """Add a value and, every `clock` values, look for a change.
 
-    Returns +1 where the recent mean is higher than the one before it, -1 where it is lower, 0 when nothing was found.
-    After a detection the window holds recent values only; as in river, the next update starts a new one.
+    Returns +1 where a later mean is higher than the one before it, -1 where it is lower, 0 when nothing was found. One
+    look may find several changes: a rise among them is told, so that none hides behind an older fall. After a detection
+    the window holds recent values only; as in river, the next update starts a new one unless `adwin_keep` is called.
     `max_buckets` must be the bank's.
     """
     reals = bank.reals[slot]
@@ -230,11 +232,17 @@ def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length
         change = _find_cut(bank, slot, delta, min_window_length)
         if change == 0:
             break
-        if found == 0:
+        if found <= 0:
             found = change
         _forget_oldest(bank, slot)
     reals[DETECTED] = found
     return found
+
+
+@lean_kernel
+def adwin_keep(bank, slot):
+    """After a detection: go on with what is left of the window (Bifet and Gavaldà, SDM 2007, algorithm 1)."""
+    bank.reals[slot, DETECTED] = 0.0
 
 
 @lean_kernel

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from stream_ml.experts._stack_kernels import solve
+from stream_ml.gating._lane_kernels import add_block, fetch_block, stack_lanes, teach_block
 from stream_ml.gating._layout import (
     BIAS,
     COLUMN_COUNT,
@@ -27,7 +28,6 @@ from stream_ml.gating._layout import (
     STEP_SQUARES,
     STEP_WEIGHT,
     WEIGHT,
-    WEIGHT_SQUARES,
     WIDTH,
 )
 from stream_ml.gating._table_kernels import find_blocks, make_blocks
@@ -35,10 +35,9 @@ from stream_ml.jit import lean_kernel
 
 __all__ = ["cast_votes", "consult", "learn_group", "learn_stack", "move_shared"]
 
-CLIP = np.float32(8.0)
 ADAPTIVE_RATE = np.float32(0.3)
 STEP_RATE = np.float32(6.0)
-GROWTH = np.float32(1.1)
+GROWTH = np.float32(1.25)
 LOWEST = 1e-4
 ACTIVE = 0.01
 EAGER = 1000
@@ -96,63 +95,36 @@ def _vote(tree, lanes, group, total, pseudo, s, out):
         if votes > 0.0:
             p = (votes + pseudo * values[SHARE, lane]) / (inside + pseudo)
             p = min(1.0 - LOWEST, max(LOWEST, p))
-            out[lane] = math.log(p / (1.0 - p))
+            out[lane] = math.log(np.float32(p / (1.0 - p)))
         else:
             out[lane] = max(least, values[PRIOR, lane] + silence)
-
-
-@lean_kernel
-def _call(blocks, numbers, n, fields, sink):
-    """Read a number of each of the first fields of some blocks, so that the memory brings them all at a time."""
-    total = np.float32(0.0)
-    for k in range(n):
-        if numbers[k] >= 0:
-            for field in range(fields):
-                total += blocks[numbers[k], field, 0]
-    sink[0] = total
 
 
 @lean_kernel
 def _evidence(blocks, numbers, row, lo, hi, centred, logits):
     """Add what the blocks of a row's columns say to the log-odds (EXPERTS, WIDTH) of linear experts and naive Bayes."""
     indices, values, unit, standard = row.indices, row.values, row.unit, row.standard
-    width = blocks.shape[2]
     for k in range(lo, hi):
         number = numbers[k - lo]
         if number < 0:
             continue
-        u, v = unit[k], standard[k]
-        for lane in range(width):
-            logits[0, lane] += blocks[number, WEIGHT, lane] * u
-        for lane in range(width):
-            logits[1, lane] += blocks[number, STEP_WEIGHT, lane] * v
+        add_block(logits, 0, blocks, number, WEIGHT, unit[k])
+        add_block(logits, 1, blocks, number, STEP_WEIGHT, standard[k])
         if values[k] != 0.0 and not centred[indices[k]]:
-            for lane in range(width):
-                logits[2, lane] += blocks[number, ODDS, lane]
+            add_block(logits, 2, blocks, number, ODDS, ONE)
 
 
 @lean_kernel
-def consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, logits, chances):
-    """The experts' log-odds (EXPERTS, WIDTH) of a group's children, and their stacked probabilities (WIDTH,)."""
-    values = lanes.values[group]
+def consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, at):
+    """The experts' log-odds of a group's children, and their stacked probabilities, to place `at` of the scratch."""
+    values, numbers, logits = lanes.values[group], s.numbers[at], s.logits[at]
     for lane in range(WIDTH):
         logits[0, lane], logits[1, lane], logits[2, lane] = values[BIAS, lane], values[STEP_BIAS, lane], 0.0
-    find_blocks(weights.keys, weights.numbers, group, row.indices, lo, hi, s.numbers)
-    _call(weights.blocks, s.numbers, hi - lo, ODDS + 1, s.sink)
-    _evidence(weights.blocks, s.numbers, row, lo, hi, centred, logits)
+    find_blocks(weights, group, row.indices, lo, hi, ODDS + 1, numbers)
+    _evidence(weights.blocks, numbers, row, lo, hi, centred, logits)
     temper = np.float32(1.0 / math.sqrt(max(1, hi - lo)))
-    for lane in range(WIDTH):
-        logits[2, lane] = temper * logits[2, lane] + values[PRIOR, lane]
-        logits[3, lane] = values[PRIOR, lane]
-        for e in range(3):
-            logits[e, lane] = min(CLIP, max(-CLIP, logits[e, lane]))
-    _vote(tree, lanes, group, total, pseudo, s, logits[4])
-    for lane in range(WIDTH):
-        kind = 1 if tree.below[group, lane] == NONE else 0
-        z = stack.shared[kind, EXPERTS] + lanes.own[group, EXPERTS, lane]
-        for e in range(EXPERTS):
-            z += (stack.shared[kind, e] + lanes.own[group, e, lane]) * logits[e, lane]
-        chances[lane] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
+    _vote(tree, lanes, group, total, pseudo, s, logits[EXPERTS - 1])
+    stack_lanes(logits, values[PRIOR], temper, stack.shared, lanes.own, group, tree.below, s.chances[at])
 
 
 @lean_kernel
@@ -178,38 +150,35 @@ def _learn_lanes(lanes, group, positive, known, counts, fading, n_present, logit
             values[MASS, lane] += target * n_present
         share = min(0.999, (float(values[COUNT, lane]) + 0.1) / (lanes.rows[group, 0] + 1.0))
         values[SHARE, lane] = share
-        values[PRIOR, lane] = max(-8.0, math.log(share / (1.0 - share)))
+        values[PRIOR, lane] = max(np.float32(-8.0), math.log(np.float32(share / (1.0 - share))))
 
 
 @lean_kernel
 def _presence_odds(column, count, all_mass, mass):
     """Log-odds of a column's presence: multinomial likelihoods, smoothed towards the column's share in the group."""
     share = 2.0 * (column + 1.0) / (all_mass + 1.0)
-    return math.log((count + share) / (mass + 2.0) / ((column - count + share) / (all_mass - mass + 2.0)))
+    odds = (count + share) * (all_mass - mass + 2.0) / ((mass + 2.0) * (column - count + share))
+    return math.log(np.float32(odds))
 
 
 @lean_kernel
 def _learn_linear(blocks, numbers, row, lo, hi, a, b, step):
     """Teach the linear experts of a group: gradients `a` by adaptive steps, `b` as they are."""
-    unit, standard, width = row.unit, row.standard, blocks.shape[2]
+    unit, standard = row.unit, row.standard
     for k in range(lo, hi):
         number = numbers[k - lo]
-        if number < 0:
-            continue
-        u, v = unit[k], standard[k]
-        for lane in range(width):
-            gradient = a[lane] * u
-            total = blocks[number, WEIGHT_SQUARES, lane] + gradient * gradient
-            blocks[number, WEIGHT_SQUARES, lane] = total
-            blocks[number, WEIGHT, lane] -= step * gradient / np.sqrt(total)
-        for lane in range(width):
-            blocks[number, STEP_WEIGHT, lane] -= b[lane] * v
+        if number >= 0:
+            teach_block(blocks, number, a, b, unit[k], standard[k], step)
 
 
 @lean_kernel
-def _learn_bayes(blocks, rows, numbers, group, used, positive, row, lo, hi, centred, values, group_rows):
+def _learn_bayes(blocks, rows, numbers, group, used, positive, row, lo, hi, centred, values, group_rows, hits):
     """Count the columns of a row for naive Bayes of a group, and renew the log-odds that are due."""
-    indices, present, all_mass = row.indices, row.values, group_rows[group, 1]
+    indices, present, all_mass, n_hits = row.indices, row.values, group_rows[group, 1], 0
+    for lane in range(used):
+        if (positive >> lane) & 1:
+            hits[n_hits] = lane
+            n_hits += 1
     for k in range(lo, hi):
         number = numbers[k - lo]
         if number < 0:
@@ -221,20 +190,23 @@ def _learn_bayes(blocks, rows, numbers, group, used, positive, row, lo, hi, cent
         due = rows[number, 0] >= rows[number, 1]
         if due:
             rows[number, 1] = rows[number, 0] * GROWTH + ONE
-        for lane in range(used):
-            hit = (positive >> lane) & 1
-            if hit:
-                blocks[number, COLUMN_COUNT, lane] += ONE
-            if due or hit:
-                count, mass = float(blocks[number, COLUMN_COUNT, lane]), float(values[group, MASS, lane])
-                blocks[number, ODDS, lane] = _presence_odds(column, count, all_mass, mass)
+        for i in range(n_hits):
+            blocks[number, COLUMN_COUNT, hits[i]] += ONE
+        for i in range(used if due else n_hits):
+            lane = i if due else hits[i]
+            count, mass = float(blocks[number, COLUMN_COUNT, lane]), float(values[group, MASS, lane])
+            blocks[number, ODDS, lane] = _presence_odds(column, count, all_mass, mass)
 
 
 @lean_kernel
 def learn_group(
-    tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, s, logits
+    tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, forgotten, s, at
 ):  # fmt: skip
-    """Teach the experts of a group's children one row."""
+    """Teach the experts of a group's children one row, of which place `at` of the scratch has what they said.
+
+    Its blocks are where they were then, unless one was let go since: there were `forgotten` of them.
+    """
+    numbers, logits = s.numbers[at], s.logits[at]
     positive, a, b = s.positive[group], s.gradients[0], s.gradients[1]
     n_present = 0
     for k in range(lo, hi):
@@ -245,14 +217,17 @@ def learn_group(
     for lane in range(WIDTH):
         b[lane] *= STEP_RATE / (ONE + s.lengths[1]) / np.sqrt(values[STEP_SQUARES, lane])
         values[STEP_BIAS, lane] -= b[lane]
-    find_blocks(weights.keys, weights.numbers, group, row.indices, lo, hi, s.numbers)
-    _call(weights.blocks, s.numbers, hi - lo, FIELDS, s.sink)
-    make_blocks(weights, group, row.indices, lo, hi, s.numbers)
-    _learn_linear(weights.blocks, s.numbers, row, lo, hi, a, b, step)
+    if weights.tally[1] != forgotten:
+        find_blocks(weights, group, row.indices, lo, hi, 0, numbers)
+    make_blocks(weights, group, row.indices, lo, hi, numbers)
+    for k in range(hi - lo):
+        if numbers[k] >= 0:
+            fetch_block(weights.blocks, numbers[k], FIELDS)
+    _learn_linear(weights.blocks, numbers, row, lo, hi, a, b, step)
     if counts:
         _learn_bayes(
-            weights.blocks, weights.rows, s.numbers, group, tree.used[group], positive, row, lo, hi, centred,
-            lanes.values, lanes.rows,
+            weights.blocks, weights.rows, numbers, group, tree.used[group], positive, row, lo, hi, centred,
+            lanes.values, lanes.rows, s.hits,
         )  # fmt: skip
 
 

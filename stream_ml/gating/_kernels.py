@@ -7,36 +7,98 @@ that are likely or true: about `|Y| log L` of them.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from stream_ml.gating._expert_kernels import cast_votes, consult, learn_group, learn_stack, move_shared
-from stream_ml.gating._layout import MOST_SEEN, NONE
+from stream_ml.gating._layout import BEST, BINS, MOST_SEEN, NONE
 from stream_ml.gating._tree_kernels import enter_label, mark_path
 from stream_ml.jit import lean_kernel
 
 __all__ = ["gates_block"]
 
 LEARN, AGAIN = 2, 4
-BEST = 5
-"""So many labels are found for certain, however improbable."""
 LEAST_P = 0.002
 
 
 @lean_kernel
-def _keep_best(tree, group, likely, children, n, top, chances):
-    """Put a group's labels into a row's list of the likeliest; returns how many there are."""
-    most, label, below = len(top), tree.label, tree.below
+def _keep_found(tree, group, likely, children, n, s):
+    """Add a group's labels, and their probabilities, to those found; returns how many there are."""
     for lane in range(tree.used[group]):
         p = np.float32(likely * children[lane])
-        if below[group, lane] != NONE or p < LEAST_P or (n == most and p <= chances[n - 1]):
+        if tree.below[group, lane] != NONE or p < LEAST_P:
             continue
-        place = min(n, most - 1)
-        while place > 0 and chances[place - 1] < p:
-            top[place], chances[place] = top[place - 1], chances[place - 1]
-            place -= 1
-        top[place], chances[place] = label[group, lane], p
-        n = min(most, n + 1)
+        s.found[n], s.found_p[n] = tree.label[group, lane], p
+        n += 1
+        if p > s.best[BEST - 1]:
+            place = BEST - 1
+            while place > 0 and s.best[place - 1] < p:
+                s.best[place] = s.best[place - 1]
+                place -= 1
+            s.best[place] = p
     return n
+
+
+@lean_kernel
+def _likeliest(n, s, top, chances):
+    """The likeliest of the labels found, in order, of equals the one found first; returns how many.
+
+    Counted into bins of about equal likelihood, of which the last are left out; the others are then nearly sorted.
+    """
+    most, counts, n_kept = len(top), s.counts, 0
+    counts[:] = 0
+    for i in range(n):
+        counts[BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))] += 1
+    last = 0
+    while last < BINS - 1 and n_kept + counts[last] < most:
+        count = counts[last]
+        counts[last] = n_kept
+        n_kept += count
+        last += 1
+    count = counts[last]
+    counts[last] = n_kept
+    n_kept += count
+    for i in range(n):
+        at = BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))
+        if at <= last:
+            s.order[counts[at]] = i
+            counts[at] += 1
+    for k in range(1, n_kept):
+        i, place = s.order[k], k
+        while place > 0 and s.found_p[s.order[place - 1]] < s.found_p[i]:
+            s.order[place] = s.order[place - 1]
+            place -= 1
+        s.order[place] = i
+    n_kept = min(n_kept, most)
+    for k in range(n_kept):
+        top[k], chances[k] = s.found[s.order[k]], s.found_p[s.order[k]]
+    return n_kept
+
+
+@lean_kernel
+def _open_gate(s, n, group, likely):
+    """Put a group on the heap of those that may be visited, the likeliest on top."""
+    at = n
+    while at > 0 and s.likely[(at - 1) // 2] < likely:
+        s.frontier[at], s.likely[at] = s.frontier[(at - 1) // 2], s.likely[(at - 1) // 2]
+        at = (at - 1) // 2
+    s.frontier[at], s.likely[at] = group, likely
+
+
+@lean_kernel
+def _close_gate(s, n):
+    """Take the top off a heap of `n`."""
+    group, likely, at = s.frontier[n - 1], s.likely[n - 1], 0
+    while 2 * at + 1 < n - 1:
+        child = 2 * at + 1
+        if child + 1 < n - 1 and s.likely[child + 1] > s.likely[child]:
+            child += 1
+        if s.likely[child] <= likely:
+            break
+        s.frontier[at], s.likely[at] = s.frontier[child], s.likely[child]
+        at = child
+    s.frontier[at], s.likely[at] = group, likely
 
 
 @lean_kernel
@@ -45,31 +107,25 @@ def _descend(tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, r
 
     Returns how many labels and groups were found.
     """
-    n_top, n_seen, n_open = 0, 0, 1
+    n_found, n_seen, n_open = 0, 0, 1
+    s.best[:] = 0.0
     s.frontier[0], s.likely[0] = 0, 1.0
     while n_open and n_seen < MOST_SEEN:
-        best = 0
-        for i in range(1, n_open):
-            if s.likely[i] > s.likely[best]:
-                best = i
-        group, likely = s.frontier[best], s.likely[best]
-        if likely < reach and n_top >= BEST and chances[BEST - 1] >= likely:
+        group, likely = s.frontier[0], s.likely[0]
+        if likely < reach and s.best[BEST - 1] >= likely:
             break
+        _close_gate(s, n_open)
         n_open -= 1
-        s.frontier[best], s.likely[best] = s.frontier[n_open], s.likely[n_open]
-        consult(
-            tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, s.logits[n_seen],
-            s.chances[n_seen],
-        )  # fmt: skip
+        consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, n_seen)
         s.seen[group], s.groups[n_seen] = n_seen, group
         for lane in range(tree.used[group]):
             p = likely * s.chances[n_seen, lane]
             if tree.below[group, lane] != NONE and p >= LEAST_P:
-                s.frontier[n_open], s.likely[n_open] = tree.below[group, lane], p
+                _open_gate(s, n_open, tree.below[group, lane], p)
                 n_open += 1
-        n_top = _keep_best(tree, group, likely, s.chances[n_seen], n_top, top, chances)
+        n_found = _keep_found(tree, group, likely, s.chances[n_seen], n_found, s)
         n_seen += 1
-    return n_top, n_seen
+    return _likeliest(n_found, s, top, chances), n_seen
 
 
 @lean_kernel
@@ -101,6 +157,7 @@ def _learn_row(
 ):  # fmt: skip
     """Teach the groups on the paths of a row's labels; returns how many."""
     fading, own_rate, decay, ridge = options[0], options[1], options[2], options[3]
+    forgotten = weights.tally[1]
     n = _paths(tree, lanes, labels, absent, s)
     s.lengths[:] = 0.0
     for k in range(lo, hi):
@@ -111,14 +168,12 @@ def _learn_row(
         at = s.seen[group]
         if at < 0:
             at = MOST_SEEN
-            consult(
-                tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, s.logits[at], s.chances[at]
-            )
+            consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, at)
         known = (np.int64(1) << np.int64(tree.used[group])) - 1
         if in_part:
             known = s.positive[group] | s.asked[group]
         learn_stack(tree, lanes, stack, group, known, s.positive[group], own_rate, s.logits[at], s.chances[at])
-        learn_group(tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, s, s.logits[at])
+        learn_group(tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, forgotten, s, at)
     move_shared(stack, decay, ridge, s)
     for i in range(n):
         s.positive[s.touched[i]] = 0

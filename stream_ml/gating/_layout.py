@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BAYES_EXPERT",
+    "BEST",
     "BIAS",
+    "BINS",
     "COLUMN_COUNT",
     "COUNT",
     "EXPERTS",
@@ -20,6 +23,7 @@ __all__ = [
     "NONE",
     "ODDS",
     "PRIOR",
+    "PRIOR_EXPERT",
     "SHARE",
     "SQUARES",
     "STEP_BIAS",
@@ -43,7 +47,11 @@ NONE = -1
 GATE_EXPERTS = ("linear_unit_adaptive", "linear", "naive_bayes", "prior", "neighbours")
 """Names of the experts of a gate, in the order of their slots."""
 EXPERTS = len(GATE_EXPERTS)
+BAYES_EXPERT, PRIOR_EXPERT = GATE_EXPERTS.index("naive_bayes"), GATE_EXPERTS.index("prior")
 
+BEST = 5
+"""So many labels are found for certain, however improbable."""
+BINS = 256
 MOST_SEEN = 128
 """Groups that a row's prediction may visit."""
 
@@ -110,8 +118,13 @@ class GateScratch(NamedTuple):
     groups: NDArray[np.int32]  # (MOST_SEEN,)
     frontier: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
     likely: NDArray[np.float64]  # (MOST_SEEN * WIDTH,)
-    numbers: NDArray[np.int32]  # (entries of the longest row,)
-    sink: NDArray[np.float32]  # (1,)
+    found: NDArray[np.int32]  # (MOST_SEEN * WIDTH,) labels
+    found_p: NDArray[np.float32]  # (MOST_SEEN * WIDTH,) their probabilities
+    best: NDArray[np.float32]  # (BEST,) the highest of these
+    counts: NDArray[np.int32]  # (BINS,)
+    order: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
+    numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks
+    hits: NDArray[np.int32]  # (WIDTH,) children that are positive
     lengths: NDArray[np.float32]  # (2,) squared, of the row as the two linear experts see it
     gradients: NDArray[np.float32]  # (2, WIDTH) of the two linear experts
     factor: NDArray[np.float64]  # (EXPERTS + 1, EXPERTS + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.gating._lane_kernels import fetch, fetch_block
 from stream_ml.gating._layout import WEIGHT_SQUARES
 from stream_ml.jit import lean_kernel
 
@@ -25,15 +26,24 @@ def _home(key, size):
 
 
 @lean_kernel
-def find_blocks(keys, numbers, group, columns, lo, hi, out):
-    """Numbers of the blocks of a group for some columns, -1 where there is none, to `out`."""
-    size = len(keys)
+def find_blocks(weights, group, columns, lo, hi, fields, out):
+    """Numbers of the blocks of a group for some columns, -1 where there is none, to `out`.
+
+    The first `fields` of each are asked for, so that the memory brings them all at a time.
+    """
+    keys, numbers, size = weights.keys, weights.numbers, len(weights.keys)
+    for k in range(lo, hi):
+        place = _home((np.int64(group) << 32) + columns[k], size)
+        fetch(keys, place)
+        fetch(numbers, place)
+        out[k - lo] = place
     for k in range(lo, hi):
         key = (np.int64(group) << 32) + columns[k]
-        place, number = _home(key, size), np.int32(-1)
+        place, number = np.int64(out[k - lo]), np.int32(-1)
         for _ in range(REACH):
             if keys[place] == key:
                 number = numbers[place]
+                fetch_block(weights.blocks, number, fields)
                 break
             if keys[place] < 0:
                 break
@@ -77,7 +87,7 @@ def make_blocks(weights, group, columns, lo, hi, out):
                 blocks[number, field, lane] = FIRST_SQUARES if field == WEIGHT_SQUARES else np.float32(0.0)
         rows[number, 0] = rows[number, 1] = 0.0
     if tally[1] > forgotten:  # what gave way may have been found, or made, for this very row
-        find_blocks(keys, numbers, group, columns, lo, hi, out)
+        find_blocks(weights, group, columns, lo, hi, 0, out)
 
 
 @lean_kernel

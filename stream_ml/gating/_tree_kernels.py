@@ -13,6 +13,8 @@ __all__ = ["enter_label", "mark_path"]
 
 BALANCE = 2.0
 """A child takes no further label when it has more than this many times the mean of its siblings'."""
+ROOM = WIDTH
+"""Where the groups below a group have more room than this, no further one is made: half-empty groups cost as much."""
 FIRST_COUNT = 0.1
 SURE = 0.999
 SURE_ODDS = np.float32(6.906755)
@@ -50,20 +52,27 @@ def _put(tree, lanes, group, label):
 @lean_kernel
 def _choose(tree, lanes, group, positive, chances, known):
     """The child that a new label of this row goes to: the likeliest of those that do not hold too much already."""
-    most = 0.0
+    most, room = 0.0, 0
     for lane in range(WIDTH):
         most += tree.size[group, lane]
-    most *= BALANCE / WIDTH
-    best, highest = 0, -1.0
+        if tree.below[group, lane] != NONE:
+            room += WIDTH - tree.used[tree.below[group, lane]]
+    most = max(most * BALANCE / WIDTH, WIDTH - 1.0)
+    best, highest = -1, -1.0
     for lane in range(WIDTH):
-        if tree.size[group, lane] > most:
+        if tree.size[group, lane] > most or (room > ROOM and tree.below[group, lane] == NONE):
             continue
         chance = float(chances[lane]) if known else float(lanes.values[group, SHARE, lane])
         if (positive >> lane) & 1:
             chance = 1.0
-        ahead = tree.size[group, lane] < tree.size[group, best] and chance == highest
+        ahead = best >= 0 and tree.size[group, lane] < tree.size[group, best] and chance == highest
         if chance > highest or ahead:
             best, highest = lane, chance
+    if best < 0:
+        best = 0
+        for lane in range(1, WIDTH):
+            if tree.size[group, lane] < tree.size[group, best]:
+                best = lane
     return best
 
 

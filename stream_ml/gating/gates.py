@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.arrays import capacity, grown, tuple_arrays
+from stream_ml.arrays import aligned_zeros, capacity, grown, tuple_arrays
 from stream_ml.experts.design import DesignRows
 from stream_ml.experts.neighbours import Nearest
 from stream_ml.gating import _layout as lay
@@ -143,8 +143,9 @@ class Gates:
             np.zeros((n, 2), dtype=np.int32),
         )
         longest = int(np.diff(rows.indptr).max(initial=0))
-        if longest > len(self._scratch.numbers):
-            self._scratch = self._scratch._replace(numbers=np.zeros(2 * longest, dtype=np.int32))
+        if longest > self._scratch.numbers.shape[1]:
+            numbers = np.zeros((MOST_SEEN + 1, 2 * longest), dtype=np.int32)
+            self._scratch = self._scratch._replace(numbers=numbers)
         row = 0
         while row < n:
             room = len(self.weights.keys)
@@ -241,7 +242,7 @@ def _table(n: int) -> lay.GateWeights:
     return lay.GateWeights(
         np.full(int(FIRST_BLOCKS / LOAD), -1, dtype=np.int64),
         np.zeros(int(FIRST_BLOCKS / LOAD), dtype=np.int32),
-        np.zeros((n, lay.FIELDS, lay.WIDTH), dtype=np.float32),
+        aligned_zeros((n, lay.FIELDS, lay.WIDTH)),
         np.zeros((n, 2), dtype=np.float32),
         np.zeros(2, dtype=np.int64),
     )
@@ -270,8 +271,13 @@ def _scratch(n: int) -> GateScratch:
         np.zeros(most, i4),
         np.zeros(most * lay.WIDTH, i4),
         np.zeros(most * lay.WIDTH),
-        np.zeros(0, i4),
-        np.zeros(1, f4),
+        np.zeros(most * lay.WIDTH, i4),
+        np.zeros(most * lay.WIDTH, f4),
+        np.zeros(lay.BEST, f4),
+        np.zeros(lay.BINS, i4),
+        np.zeros(most * lay.WIDTH, i4),
+        np.zeros((most + 1, 0), i4),
+        np.zeros(lay.WIDTH, i4),
         np.zeros(2, f4),
         np.zeros((2, lay.WIDTH), f4),
         np.zeros((lay.EXPERTS + 1, lay.EXPERTS + 1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stream_ml.arrays import aligned_zeros
 from stream_ml.gating import _layout as lay
 from stream_ml.states import LARGEST, Part, Spec
 
@@ -94,7 +95,7 @@ def _weights(part: Part, groups: int, most_blocks: int) -> lay.GateWeights:
     )
     named = weights.numbers[weights.keys >= 0]
     part.check(keys > 0 and len(np.unique(named)) == len(named), "numbers", "a block twice")
-    blocks = np.zeros((most_blocks, lay.FIELDS, lay.WIDTH), dtype=np.float32)
+    blocks = aligned_zeros((most_blocks, lay.FIELDS, lay.WIDTH))
     rows = np.zeros((most_blocks, 2), dtype=np.float32)
     blocks[:used], rows[:used] = weights.blocks, weights.rows
     return weights._replace(blocks=blocks, rows=rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_ml.drift._kernels import adwin_mean, adwin_newest, adwin_update
+from stream_ml.drift._kernels import adwin_keep, adwin_mean, adwin_newest, adwin_update
 from stream_ml.jit import lean_kernel
 
 __all__ = ["cluster_losses", "likely_losses", "route_labels", "scatter_logits", "watch_losses"]
@@ -101,7 +101,8 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
 
     A detection of a rise is written to `found` (n, 3) as (row, column, 1 for a warning or 2 for a drift) and to
     `statistics` (n, 3) as (mean, number) of the newest losses, which differ from those before, and by how much that is
-    above the mean of the whole window before; returns how many there are. Falls only shorten the detectors' windows.
+    above the mean of the whole window before; returns how many there are. Falls only shorten the detectors'
+    windows: a rise soon after is measured against what was left.
     """
     n = 0
     for row in range(losses.shape[0]):
@@ -114,7 +115,10 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
                 bank = warning_bank if kind == 1 else drift_bank
                 delta = warning_delta if kind == 1 else drift_delta
                 before = adwin_mean(bank, slot)
-                if adwin_update(bank, slot, loss, delta, clock, 5, 5, 10) > 0:
+                change = adwin_update(bank, slot, loss, delta, clock, 5, 5, 10)
+                if change < 0:
+                    adwin_keep(bank, slot)
+                elif change > 0:
                     found[n, 0] = row
                     found[n, 1] = column
                     found[n, 2] = kind

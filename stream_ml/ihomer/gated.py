@@ -27,7 +27,7 @@ from stream_ml.streams.schema import Schema
 __all__ = ["GatedLearner", "GatedResult"]
 
 
-LABELS_A_PERIOD = 128
+LABELS_A_PERIOD = 64
 """Clusters are tested every so many periods that each pays for this many labels: it costs what all labels cost."""
 
 

@@ -16,6 +16,7 @@ from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set
 from stream_ml.decisions._threshold_kernels import _bin_of, thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
 from stream_ml.decisions.objectives import EXACT_SHARE, F_SHARE, FALLBACK, OWN_SHARE, RARITY
+from stream_ml.decisions.saved import _marks
 from stream_ml.experts import Nearest
 from stream_ml.streams import Batch, Feature, Schema
 from stream_ml.streams.batch import ALL_KNOWN
@@ -35,13 +36,14 @@ def random_tables(capacity, width=4, buckets=4):
         np.full((2, buckets), -1, np.int32),
         np.full((2, capacity), -1, np.int32),
         np.zeros(2, np.int64),
+        np.zeros((2, capacity), np.uint64),
     )
 
 
 @quick
 @given(seeds, st.integers(1, 6), st.integers(1, 80))
 def test_set_tables(seed, capacity, n):
-    """Covers `set_hash`, `find_set`, `count_set`, `_unlink`."""
+    """Covers `set_hash`, `mark_of`, `find_set`, `count_set`, `_unlink`, and the marks of a loaded table."""
     rng = np.random.default_rng(seed)
     codes, tables, expected = _codes(6), random_tables(capacity), [twin.Table(capacity, 4) for _ in range(2)]
     for weight in 1.1 ** np.arange(n):
@@ -49,6 +51,7 @@ def test_set_tables(seed, capacity, n):
         value = np.uint64(set_hash(codes, labels))
         assert int(value) == twin.set_hash(codes.tolist(), labels.tolist())
         count_set(tables, table, value, labels, weight)
+        np.testing.assert_array_equal(_marks(tables.labels, tables.sizes), tables.marks)
         expected[table].count_set(frozenset(labels.tolist()), weight)
         assert find_set(tables, table, value) == expected[table].find_set(frozenset(labels.tolist()))
     for table in range(2):
@@ -58,6 +61,8 @@ def test_set_tables(seed, capacity, n):
             for i in range(used)
         ]
         assert [labels for labels, _ in got] == [labels for labels, _ in expected[table].entries]
+        marks = [sum({twin.mark_of(label) for label in labels}) for labels, _ in got]
+        assert tables.marks[table, :used].tolist() == marks
         np.testing.assert_allclose([c for _, c in got], [c for _, c in expected[table].entries])
 
 

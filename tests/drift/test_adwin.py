@@ -254,13 +254,14 @@ def test_edges_of_the_search(values, options, expected):
     assert ours.width == river.width == twin.adwin_width(window)
 
 
-def test_sign_is_that_of_the_oldest_change_when_one_search_finds_several():
+@pytest.mark.parametrize(("levels", "last"), [((0.0, 10.0, 0.0), 0.0), ((10.0, 0.0, 10.0), 10.0)])
+def test_a_rise_is_told_when_one_search_finds_a_fall_as_well(levels, last):
     options = {"clock": 300}
-    values = np.repeat([0.0, 10.0, 0.0], 100)
+    values = np.repeat(levels, 100)
     bank, window = new_bank(1), twin.Window(**options)
     signs = [(update(bank, 0, v, options), window.update(v)) for v in values.tolist()]
     assert signs == [(0, 0)] * 299 + [(1, 1)]
-    assert k.adwin_mean(bank, 0) == 0.0  # the fall was found as well
+    assert k.adwin_mean(bank, 0) == last  # both were found
 
 
 def test_streams_are_enough():

@@ -52,7 +52,7 @@ def test_table(seed, size, most, turns):
         group = int(rng.integers(3))
         columns = np.flatnonzero(rng.random(30) < 0.2).astype(np.int32)
         out = np.full(len(columns) + 1, -7, np.int32)
-        find_blocks(weights.keys, weights.numbers, np.int32(group), columns, 0, len(columns), out)
+        find_blocks(weights, np.int32(group), columns, 0, len(columns), FIELDS, out)
         found = expected.find_blocks(group, columns.tolist())
         assert out.tolist() == [NONE if n is None else n for n in found] + [-7]
         if rng.random() < 0.3:
@@ -173,11 +173,16 @@ def test_tree(seed, n, n_mates):
 @settings(quick, max_examples=10)
 @given(seeds, st.integers(1, 600), st.integers(0, 3))
 def test_the_tree_stays_balanced(seed, n, n_mates):
-    """No child holds much more than twice the mean of its siblings, so paths are about log L long."""
+    """No child holds much more than twice the mean of its siblings, or a group, so paths are about log L long.
+
+    And of the groups below one that is full not many are half empty.
+    """
     tree = random_tree(seed, n, n_mates)[0].tree
     for group in range(int(tree.counters[0])):
         if tree.used[group] == WIDTH:
-            assert tree.size[group].max() <= 2 * tree.size[group].sum() / WIDTH + 1
+            assert tree.size[group].max() <= max(2 * tree.size[group].sum() / WIDTH, WIDTH - 1) + 1
+            below = tree.below[group][tree.below[group] != NONE]
+            assert (WIDTH - tree.used[below]).sum() <= 2 * WIDTH
     for group, _ in tree.place[:n].tolist():
         depth = 0
         while group != NONE:

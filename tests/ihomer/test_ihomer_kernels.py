@@ -9,7 +9,7 @@ from reference import ihomer as twin
 from reference.drift import Window
 from streams_strategy import label_sets, small_streams, unknown_sets
 
-from stream_ml.drift import new_bank
+from stream_ml.drift import Adwin, new_bank
 from stream_ml.ihomer._kernels import cluster_losses, likely_losses, route_labels, scatter_logits, watch_losses
 from stream_ml.ihomer.rows import running_highest
 from stream_ml.streams.batch import Likely, all_known
@@ -107,12 +107,23 @@ def test_running_highest(rows, random):
     assert running_highest(indptr, indices, np.array(chosen, dtype=np.bool_)).tolist() == expected
 
 
+def test_a_rise_soon_after_a_fall_is_found():
+    """What the fall left of the window is what the rise is measured against; a window begun anew would be too short."""
+    losses = np.random.default_rng(3).normal(np.repeat([0.6, 0.4, 0.65], [500, 288, 96]), 0.15)[:, None].clip(0.0)
+    found, statistics = np.empty((100, 3), dtype=np.int64), np.empty((100, 3))
+    detectors = np.zeros(1, dtype=np.int64)
+    n = watch_losses(new_bank(1), new_bank(1), detectors, losses, 0.001, 0.001, 32, found, statistics)
+    assert {row for row, *_ in found[:n].tolist()} == {863}
+    assert Adwin(delta=0.001).update_many(losses[:, 0]).tolist() == [607]
+
+
 @settings(deadline=None, derandomize=True, max_examples=15)
 @given(st.integers(1, 3), st.integers(0, 2**32 - 1), st.sampled_from([8, 32]))
 def test_watch_losses(columns, seed, clock):
     rng = np.random.default_rng(seed)
     losses = np.where(rng.random((600, columns)) < 0.1, -1.0, rng.random((600, columns)) * 0.4)
     losses[300:] += np.where(losses[300:] >= 0, 0.5, 0.0) * rng.integers(0, 2, columns)
+    losses[:100] += np.where(losses[:100] >= 0, 0.4, 0.0) * rng.integers(0, 2, columns)  # falls come first
     detectors = rng.permutation(5)[:columns].astype(np.int64)
     found, statistics = np.empty((4 * 600, 3), dtype=np.int64), np.empty((4 * 600, 3))
     n = watch_losses(new_bank(5), new_bank(5), detectors, losses, 0.002, 0.05, clock, found, statistics)

@@ -10,6 +10,10 @@ LIKELY, LEAST_P, PREFIXES, SEEN, MOST, FEATURES = 64, 0.002, 16, 32, 80, 8
 FLOOR, LARGEST, NOVEL, QUICK, NEIGHBOUR, HOPELESS = 1e-4, 64, 3.0, 0.5, 0.02, 8.0
 
 
+def mark_of(label):
+    return 1 << label % 64
+
+
 def set_hash(codes, labels):
     """Exclusive or of the labels' codes."""
     value = 0
@@ -191,17 +195,18 @@ class Joint:
         ]
 
     def _dependence(self, labels):
-        dependence = 0.0
-        for cluster in range(self.n_clusters):
-            part = frozenset(m for m in labels if self.slot_of[m] == cluster)
-            independent, silence = self.silence[cluster]
-            if part:
-                independent += sum(self.prior_odds[m] for m in part)
-                seen = self.cluster_sets[cluster].count(part) + NOVEL * math.exp(independent)
-                dependence += math.log(seen / (self.rows + NOVEL)) - independent
-            else:
-                dependence += silence
-        return dependence
+        parts = self._meet(labels)
+        return sum(self._worth(parts[c], c) if c in parts else self.silence[c][1] for c in range(self.n_clusters))
+
+    def _meet(self, labels):
+        """The labels that share a cluster, by cluster."""
+        clusters = {self.slot_of[m] for m in labels}
+        return {c: frozenset(m for m in labels if self.slot_of[m] == c) for c in clusters}
+
+    def _worth(self, part, cluster):
+        independent = self.silence[cluster][0] + sum(self.prior_odds[m] for m in part)
+        seen = self.cluster_sets[cluster].count(part) + NOVEL * math.exp(independent)
+        return math.log(seen / (self.rows + NOVEL)) - independent
 
     def _teach(self, labels):
         same = self.learned > 0 and labels == self.last

@@ -19,6 +19,9 @@ class Window:
     def update(self, value):
         return adwin_update(self, value)
 
+    def keep(self):
+        adwin_keep(self)
+
     def mean(self):
         return adwin_mean(self)
 
@@ -128,9 +131,13 @@ def adwin_update(window, value):
         cut = _find_cut(window)
         if not cut:
             break
-        window.last = window.last or cut
+        window.last = cut if window.last <= 0 else 1
         _forget_oldest(window)
     return window.last
+
+
+def adwin_keep(window):
+    window.last = 0
 
 
 def adwin_run(window, values):

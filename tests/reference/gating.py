@@ -1,7 +1,7 @@
 """Plain-Python twins of the kernels of `stream_ml.gating`: groups and children are objects, weights lie in dicts.
 
 A child of a group goes by its step `(group, index)`, a path is the list of steps above a label, and what a row has, or
-neighbours vote for, is a set of steps. `_call` has no twin: it brings memory near, and changes nothing.
+neighbours vote for, is a set of steps. What only brings memory near has no twin: it changes nothing.
 """
 
 from __future__ import annotations
@@ -133,11 +133,18 @@ class Tree:
         group.children.append(child)
 
     def _choose(self, group, positive, chances):
-        """The likeliest child with at most twice the mean size; of equals the smaller one, then the first."""
+        """The likeliest child of at most twice the mean size, or a group's; of equals the smaller, then the first.
+
+        No label when the groups of the gates beside it have more room than one.
+        """
         sizes = [child.size for child in group.children]
+        room = sum(WIDTH - len(child.below.children) for child in group.children if child.below is not None)
         likely = [child.share for child in group.children] if chances is None else list(chances)
         likely = [1.0 if (group.number, i) in positive else p for i, p in enumerate(likely)]
-        light = [i for i in range(WIDTH) if sizes[i] <= 2 * sum(sizes) / WIDTH]
+        light = [i for i in range(WIDTH) if sizes[i] <= max(2 * sum(sizes) / WIDTH, WIDTH - 1)]
+        light = [i for i in light if room <= WIDTH or group.children[i].below is not None]
+        if not light:
+            return min(range(WIDTH), key=lambda i: (sizes[i], i))
         return max(light, key=lambda i: (likely[i], -sizes[i], -i))
 
     def _deepen(self, group, index):
@@ -246,28 +253,36 @@ class Gates:
             result.append((logits, sigmoid(clip(z, 10.0))))
         return result
 
-    def _keep_best(self, top, group, likely, figures, most):
-        """`top`: (label, probability), likeliest first."""
+    def _keep_found(self, found, group, likely, figures):
+        """`found`: (label, probability), in the order in which they are met."""
         for child, (_, chance) in zip(group.children, figures, strict=False):
             if child.below is None and likely * chance >= LEAST_P:
-                top.append((child.label, likely * chance))
-        top.sort(key=lambda pair: -pair[1])
-        del top[most:]
+                found.append((child.label, likely * chance))
+
+    def _likeliest(self, found, most):
+        return sorted(found, key=lambda pair: -pair[1])[:most]
+
+    def _open_gate(self, frontier, group, likely):
+        frontier.append((likely, group))
+
+    def _close_gate(self, frontier):
+        """The likeliest of those that may be visited, which is none any more."""
+        return frontier.pop(max(range(len(frontier)), key=lambda i: frontier[i][0]))
 
     def _descend(self, row, most):
         """The likeliest labels, and the figures of the groups on the way, by number."""
-        top, seen, frontier = [], {}, [(1.0, self.tree.groups[0])]
+        found, seen, frontier = [], {}, [(1.0, self.tree.groups[0])]
         while frontier and len(seen) < MOST_SEEN:
-            likely, group = max(frontier, key=lambda pair: pair[0])
-            if likely < self.reach and len(top) >= BEST and top[BEST - 1][1] >= likely:
+            likely, group = self._close_gate(frontier)
+            best = self._likeliest(found, BEST)
+            if likely < self.reach and len(best) == BEST and best[-1][1] >= likely:
                 break
-            frontier.remove((likely, group))
             seen[group.number] = figures = self.consult(group, row)
             for child, (_, chance) in zip(group.children, figures, strict=False):
                 if child.below is not None and likely * chance >= LEAST_P:
-                    frontier.append((likely * chance, child.below))
-            self._keep_best(top, group, likely, figures, most)
-        return top, seen
+                    self._open_gate(frontier, child.below, likely * chance)
+            self._keep_found(found, group, likely, figures)
+        return self._likeliest(found, most), seen
 
     def probability(self, label, row):
         """Of any label, wherever the descent would have ended: the product along its path."""
@@ -324,7 +339,7 @@ class Gates:
                 continue
             due = block.rows >= block.due
             if due:
-                block.due = block.rows * 1.1 + 1 - 1e-6  # whole numbers are met in single precision
+                block.due = block.rows * 1.25 + 1 - 1e-6  # whole numbers are met in single precision
             for index, child in enumerate(group.children):
                 block.count[index] += index in positive
                 if due or index in positive:

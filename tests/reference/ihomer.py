@@ -44,7 +44,8 @@ def likely_losses(likely, labels, modes, in_part):
 
 
 def watch_losses(losses, detectors):
-    """`detectors`: per column one for warnings and one for drifts, whose `update(value)` gives +1, 0 or -1.
+    """`detectors`: per column one for warnings and one for drifts, whose `update(value)` gives +1, 0 or -1;
+    after the latter what is left of the window is kept.
 
     Gives (row, column, kind), and of the newest losses: their mean, their number, and how far that is above the mean.
     """
@@ -54,7 +55,10 @@ def watch_losses(losses, detectors):
             if loss >= 0:
                 for kind, detector in enumerate(detectors[c], start=1):
                     before = detector.mean()
-                    if detector.update(loss) > 0:
+                    change = detector.update(loss)
+                    if change < 0:
+                        detector.keep()
+                    elif change > 0:
                         n, mean = detector.newest()
                         found.append((r, c, kind, mean, n, mean - before))
     return found
