@@ -73,9 +73,19 @@ class ExpertPool:
     window, neighbours
         Recent rows among which the nearest are looked for, and how many of these vote (see `Neighbours`); 0: that
         expert is left out.
+    neighbours_mb
+        Bound on that window, of dense rows.
     """
 
-    def __init__(self, *, sparse: bool, prior_fading: float = 0.999, window: int = 2048, neighbours: int = 20) -> None:
+    def __init__(
+        self,
+        *,
+        sparse: bool,
+        prior_fading: float = 0.999,
+        window: int = 2048,
+        neighbours: int = 20,
+        neighbours_mb: float = 64.0,
+    ) -> None:
         self.prior_fading = prior_fading
         self.n_labels = 0
         self.design = Design(sparse=sparse)
@@ -84,7 +94,7 @@ class ExpertPool:
         self.prior = k.PriorState(none, none, one)
         self.bayes = _grow_bayes(None, 0, 0)
         self.recency = k.RecencyState(none, none, none, none, one.copy(), np.zeros(0, dtype=np.bool_))
-        self.neighbours = Neighbours(sparse=sparse, window=window, neighbours=neighbours)
+        self.neighbours = Neighbours(sparse=sparse, window=window, neighbours=neighbours, memory_limit_mb=neighbours_mb)
         self._buffer = np.zeros(0, dtype=np.float32)
 
     @property

@@ -117,7 +117,8 @@ def _evidence(blocks, numbers, row, lo, hi, centred, logits):
 @lean_kernel
 def consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, at):
     """The experts' log-odds of a group's children, and their stacked probabilities, to place `at` of the scratch."""
-    values, numbers, logits = lanes.values[group], s.numbers[at], s.logits[at]
+    values, logits = lanes.values[group], s.logits[at]
+    numbers = s.numbers[min(at, len(s.numbers) - 1)]
     for lane in range(WIDTH):
         logits[0, lane], logits[1, lane], logits[2, lane] = values[BIAS, lane], values[STEP_BIAS, lane], 0.0
     find_blocks(weights, group, row.indices, lo, hi, ODDS + 1, numbers)
@@ -204,9 +205,10 @@ def learn_group(
 ):  # fmt: skip
     """Teach the experts of a group's children one row, of which place `at` of the scratch has what they said.
 
-    Its blocks are where they were then, unless one was let go since: there were `forgotten` of them.
+    Its blocks are where they were then, unless one was let go since: there were `forgotten` of them. Of very wide rows
+    it is not kept where they were.
     """
-    numbers, logits = s.numbers[at], s.logits[at]
+    numbers, logits = s.numbers[min(at, len(s.numbers) - 1)], s.logits[at]
     positive, a, b = s.positive[group], s.gradients[0], s.gradients[1]
     n_present = 0
     for k in range(lo, hi):
@@ -217,7 +219,7 @@ def learn_group(
     for lane in range(WIDTH):
         b[lane] *= STEP_RATE / (ONE + s.lengths[1]) / np.sqrt(values[STEP_SQUARES, lane])
         values[STEP_BIAS, lane] -= b[lane]
-    if weights.tally[1] != forgotten:
+    if weights.tally[1] != forgotten or len(s.numbers) == 1:
         find_blocks(weights, group, row.indices, lo, hi, 0, numbers)
     make_blocks(weights, group, row.indices, lo, hi, numbers)
     for k in range(hi - lo):

@@ -123,7 +123,7 @@ class GateScratch(NamedTuple):
     best: NDArray[np.float32]  # (BEST,) the highest of these
     counts: NDArray[np.int32]  # (BINS,)
     order: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
-    numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks
+    numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks; or a single row
     hits: NDArray[np.int32]  # (WIDTH,) children that are positive
     lengths: NDArray[np.float32]  # (2,) squared, of the row as the two linear experts see it
     gradients: NDArray[np.float32]  # (2, WIDTH) of the two linear experts

@@ -28,6 +28,8 @@ FIRST_STEP_SQUARES = 1.0
 FIRST_WEIGHTS = (0.3, 0.2, 0.1, 0.1, 0.3, 0.0)
 FIRST_PRIOR = -2.2
 BAYES_ROWS = 20.0
+WIDEST_KEPT = 4096
+"""Entries of a row up to which it is kept where the blocks of each group that it visits are."""
 RIDGE = 3
 """Place of the ridge among the options."""
 
@@ -144,7 +146,8 @@ class Gates:
         )
         longest = int(np.diff(rows.indptr).max(initial=0))
         if longest > self._scratch.numbers.shape[1]:
-            numbers = np.zeros((MOST_SEEN + 1, 2 * longest), dtype=np.int32)
+            places = MOST_SEEN + 1 if longest <= WIDEST_KEPT else 1
+            numbers = np.zeros((places, 2 * longest), dtype=np.int32)
             self._scratch = self._scratch._replace(numbers=numbers)
         row = 0
         while row < n:

@@ -134,6 +134,7 @@ class IHomerClassifier(Explaining, Saving):
             prior_fading=experts.prior_fading,
             window=experts.window,
             neighbours=experts.neighbours,
+            neighbours_mb=settings.memory_of("neighbours"),
         )
         roots = len(ROOT_EXPERTS)
         self._stacking = Stacking(
@@ -225,7 +226,8 @@ class IHomerClassifier(Explaining, Saving):
         highest = running_highest(batch.y_indptr, batch.y_indices, learns)
         columns = np.maximum(running_highest(batch.x_indptr, batch.x_indices, learns) + 1, self._columns)
         labels = np.maximum(highest + 1, self.n_labels)
-        many = (labels > routing.gated_above) | (labels * columns * CELL_BYTES > routing.all_labels_mb * 2**20)
+        room = self.settings.memory_of("all_labels") * 2**20
+        many = (labels > routing.gated_above) | (labels * columns * CELL_BYTES > room)
         self._columns = int(columns[-1]) if len(columns) else self._columns
         return highest, int(np.argmax(many & learns)) if (many & learns).any() else len(batch)
 

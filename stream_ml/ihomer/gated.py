@@ -50,16 +50,21 @@ class GatedLearner:
         experts, decisions, routing = settings.experts, settings.decisions, settings.routing
         self.settings = settings
         self.design = Design(sparse=sparse)
-        self.neighbours = Neighbours(sparse=sparse, window=experts.window, neighbours=experts.neighbours)
+        self.neighbours = Neighbours(
+            sparse=sparse,
+            window=experts.window,
+            neighbours=experts.neighbours,
+            memory_limit_mb=settings.memory_of("neighbours"),
+        )
         self.gates = Gates(
             prior_fading=experts.prior_fading,
             own_rate=experts.stacking_own_rate,
             decay=experts.stacking_decay,
             reach=routing.reach,
-            memory_limit_mb=routing.memory_limit_mb,
+            memory_limit_mb=settings.memory_of("gates"),
         )
         options = settings.clusters.model_dump(exclude={"enabled", "n_min", "reopen_keep"})
-        self.clusters = LabelClusters(0, **options)
+        self.clusters = LabelClusters(0, memory_limit_mb=settings.memory_of("pairs"), **options)
         self.joint = JointPosterior(enabled=decisions.joint, fading=decisions.fading)
         self.deciders = Deciders(fading=decisions.fading)
         self.watch = LossWatch(settings.drift)

@@ -86,6 +86,11 @@ class ClusterLearner:
         """Bound what the tree's leaves observe."""
         self.tree.limit_memory(megabytes)
 
+    @property
+    def bytes_per_leaf(self) -> int:
+        """Bytes that a leaf takes which observes."""
+        return self.tree.bytes_per_leaf
+
     def drain_events(self, cluster: int) -> list[Event]:
         """What happened in the tree since the last call. A swap of the whole tree is one of the cluster's learner."""
         events = []

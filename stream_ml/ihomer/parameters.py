@@ -22,6 +22,10 @@ __all__ = [
 
 LARGEST = 2**53
 """Whole numbers up to here fit everywhere."""
+NEIGHBOURS_MB, PAIRS_MB = 64.0, 128.0
+"""What the window of dense rows, and the label pairs that are counted, may hold."""
+MEMORY_SHARES = {"all_labels": 0.3, "gates": 0.6, "neighbours": 0.1, "pairs": 0.1, "trees": 0.3}
+"""Of a limit on the whole. Gates stand in for trees and for experts of all labels; a fifth is left for the rest."""
 
 
 class _Section(BaseModel):
@@ -118,6 +122,9 @@ class DecisionParameters(_Section):
 class IHomerParameters(_Section):
     """Settings of `IHomerClassifier`."""
 
+    memory_limit_mb: float | None = Field(
+        None, ge=64, description="MB that the model may hold in all; none: only what its parts may hold is bounded."
+    )
     period: int = Field(
         100, ge=1, description="Learned instances between two looks at drift and partition; acts at its multiples."
     )
@@ -127,6 +134,17 @@ class IHomerParameters(_Section):
     experts: ExpertParameters = ExpertParameters()
     routing: RoutingParameters = RoutingParameters()
     decisions: DecisionParameters = DecisionParameters()
+
+    def memory_of(self, part: Literal["all_labels", "gates", "neighbours", "pairs", "trees"]) -> float:
+        """MB that a part may hold: what is set for it, and no more than its share of `memory_limit_mb`."""
+        own = {
+            "all_labels": self.routing.all_labels_mb,
+            "gates": self.routing.memory_limit_mb,
+            "neighbours": NEIGHBOURS_MB,
+            "pairs": PAIRS_MB,
+            "trees": self.tree.memory_limit_mb,
+        }[part]
+        return own if self.memory_limit_mb is None else min(own, MEMORY_SHARES[part] * self.memory_limit_mb)
 
 
 def without_drift_handling(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Partition:
     def __init__(self, settings: IHomerParameters, *, sparse: bool) -> None:
         self.settings, self.sparse = settings, sparse
         options = settings.clusters.model_dump(exclude={"enabled", "n_min", "reopen_keep"})
-        self.clusters = LabelClusters(0, **options)
+        self.clusters = LabelClusters(0, memory_limit_mb=settings.memory_of("pairs"), **options)
         self.learners: dict[int, ClusterLearner] = {}
         self.slot_of = np.zeros(0, dtype=np.int64)
         self.position_of = np.zeros(0, dtype=np.int64)
@@ -93,6 +93,7 @@ class Partition:
             self.arities = arities
             for learner in self.learners.values():
                 learner.grow_features(arities)
+            self._share_memory()
 
     def grow_labels(self, n_labels: int, companions: NDArray[np.int32], instance: int) -> list[Event]:
         """Let new labels join, near the labels of the instance that brought them; returns the events.
@@ -166,10 +167,21 @@ class Partition:
         return events
 
     def _share_memory(self) -> None:
-        """Divide the trees' memory by the sizes of their label sets."""
+        """Divide the trees' memory by the sizes of their label sets, in whole leaves.
+
+        Where that is less than a leaf, the largest clusters get one, as long as there is room; other trees do not grow.
+        """
+        room = self.settings.memory_of("trees") * 2**20
         columns = sum(len(learner.labels) + 1 for learner in self.learners.values())
-        for learner in self.learners.values():
-            learner.limit_memory(self.settings.tree.memory_limit_mb * (len(learner.labels) + 1) / columns)
+        leaves = {}
+        for cluster, learner in self.learners.items():
+            leaves[cluster] = int(room * (len(learner.labels) + 1) / columns / learner.bytes_per_leaf)
+        left = room - sum(n * self.learners[cluster].bytes_per_leaf for cluster, n in leaves.items())
+        for cluster in sorted(leaves, key=lambda c: (-len(self.learners[c].labels), c)):
+            learner, n = self.learners[cluster], leaves[cluster]
+            if not n and learner.bytes_per_leaf <= left:
+                n, left = 1, left - learner.bytes_per_leaf
+            learner.limit_memory((n + 0.5 * (n > 0)) * learner.bytes_per_leaf / 2**20)
 
     def _succeed(self, before: list[ClusterLearner], labels: NDArray[np.int32]) -> ClusterLearner:
         """The learner of a cluster that takes over `labels` from the learners `before`.

@@ -34,6 +34,8 @@ REGROUP_GAIN = 1.08
 """A partition made afresh replaces the present one when it keeps this many times the excess similarity..."""
 REGROUP_LEAST = 0.005
 """... beyond what random clusters of these sizes keep, and gains this share of all similarity: more than noise."""
+PAIR_BYTES = 128
+"""At most, with the room that its table keeps free."""
 RETEST = 0.1
 """A cluster that was not cut is tested again when this share of the evidence is new."""
 TYPICAL_SIZE_LIMIT = 4
@@ -76,6 +78,8 @@ class LabelClusters:
         than `max_size` together.
     fading
         Factor on all counts per learned instance.
+    memory_limit_mb
+        What the counts of pairs may hold; when they would be more, the lightest pairs go.
 
     Attributes
     ----------
@@ -109,10 +113,11 @@ class LabelClusters:
         min_size: int | None = None,
         max_size: int = 24,
         fading: float = 0.9998,
+        memory_limit_mb: float = 128.0,
     ) -> None:
         self.split, self.delta, self.tau = split, delta, tau
         self.min_size, self.max_size = min_size, max_size
-        self.statistics = Cooccurrence(fading=fading)
+        self.statistics = Cooccurrence(fading=fading, max_pairs=int(memory_limit_mb * 2**20 / PAIR_BYTES))
         self.cluster_of = np.zeros(0, dtype=np.int32)
         self.tree = ClusterTree()
         self.history: deque[Change] = deque(maxlen=HISTORY)

@@ -22,7 +22,7 @@ from stream_ml.storage.migrations import MIGRATIONS
 __all__ = ["MIGRATIONS", "VERSION", "Artefact", "read_artefact", "write_artefact"]
 
 FORMAT = "stream-ml"
-VERSION = 3
+VERSION = 4
 """Of the content, not of the container: raised whenever what is saved changes its meaning."""
 DTYPES = {
     "float64": "F64",

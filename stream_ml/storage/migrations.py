@@ -68,8 +68,20 @@ def _no_gates(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content
     return new, facts
 
 
+def _no_limit_on_the_whole(arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Content:
+    """3 to 4: what the model may hold in all was not bounded."""
+    new = dict(arrays)
+    for name in {"settings", "model.settings"} & set(arrays):
+        settings = {"memory_limit_mb": None, **json.loads(arrays[name].tobytes())}
+        new[name] = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8).copy()
+    if isinstance(facts.get("settings"), dict):
+        facts = {**facts, "settings": {"memory_limit_mb": None, **facts["settings"]}}
+    return new, facts
+
+
 MIGRATIONS: dict[int, Callable[[dict[str, NDArray[Any]], dict[str, Any]], Content]] = {
     1: _labels_known_in_part,
     2: _no_gates,
+    3: _no_limit_on_the_whole,
 }
 """By the version that they start from."""

@@ -132,13 +132,13 @@ def grow_nodes(nodes: Nodes, space: Space, capacity: int) -> tuple[Nodes, Space]
     return nodes, space
 
 
-def grow_slots(slots: Slots, space: Space, capacity: int) -> tuple[Slots, Space]:
+def grow_slots(slots: Slots, space: Space, capacity: int, *, naive_bayes: bool) -> tuple[Slots, Space]:
     """Room for more active leaves."""
     old = len(slots.owner)
     n_free = int(space.counters[N_FREE_SLOTS])
     space = space._replace(free_slots=_grown_free_list(space.free_slots, n_free, old, capacity))
     space.counters[N_FREE_SLOTS] += capacity - old
-    prepared = capacity if len(slots.coefs) else 0
+    prepared = capacity if naive_bayes else 0
     grown = {name: with_rows(getattr(slots, name), capacity) for name in ("cells", "positives", "reals", "low", "high")}
     grown |= {name: with_rows(getattr(slots, name), prepared) for name in ("coefs", "center", "base")}
     return Slots(owner=with_rows(slots.owner, capacity, -1), **grown), space

@@ -65,6 +65,7 @@ from stream_ml.trees._split_kernels import (
     search_splits,
     split_shares,
 )
+from stream_ml.trees.parameters import TreeParameters
 
 __all__ = ["Growth"]
 
@@ -81,6 +82,7 @@ class Growth:
     _table: Table
     _bank: AdwinBank
     _events: list[dict[str, Any]]
+    parameters: TreeParameters
 
     def _work_off(self, settings: Settings, instance: int) -> None:
         """Do what the row with number `instance` left on the agenda."""
@@ -151,7 +153,9 @@ class Growth:
         have = len(self._slots.owner)
         if counters[N_FREE_SLOTS] == 0 and have < counters[MAX_SLOTS]:
             capacity = min(int(counters[MAX_SLOTS]), have + max(1, have // 2))
-            self._slots, self._space = grow_slots(self._slots, self._space, capacity)
+            self._slots, self._space = grow_slots(
+                self._slots, self._space, capacity, naive_bayes=self.parameters.naive_bayes
+            )
             counters = self._space.counters
         if counters[N_FREE_SLOTS] > 0:
             counters[N_FREE_SLOTS] -= 1
@@ -172,7 +176,8 @@ class Growth:
         """Shrink the pool to `capacity` slots: the least promising leaves sleep, the others move together."""
         slots = self._slots
         used = np.flatnonzero(slots.owner >= 0)
-        surplus = sorted((self._promise(int(slots.owner[slot])), int(slot)) for slot in used)[:-capacity]
+        surplus = sorted((self._promise(int(slots.owner[slot])), int(slot)) for slot in used)
+        surplus = surplus[: max(0, len(surplus) - capacity)]
         for value, slot in surplus:
             self._sleep(int(slots.owner[slot]), instance, value)
             slots.owner[slot] = -1

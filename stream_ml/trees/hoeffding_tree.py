@@ -118,6 +118,12 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     # -- sizes
 
     @property
+    def bytes_per_leaf(self) -> int:
+        """Bytes that one leaf's observers take."""
+        p = self.parameters
+        return bytes_per_slot(self.n_labels, self._table, naive_bayes=p.naive_bayes, river=p.river)
+
+    @property
     def n_labels(self) -> int:
         """Labels of the cluster."""
         return int(self._nodes.positives.shape[1])
@@ -135,7 +141,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     def _slots_allowed(self, n_labels: int, table: Table) -> int:
         p = self.parameters
         each = bytes_per_slot(n_labels, table, naive_bayes=p.naive_bayes, river=p.river)
-        return max(1, int(p.memory_limit_mb * 2**20 / each))
+        return max(1, int(p.memory_limit_mb * 2**20 / each)) if p.memory_limit_mb else 0
 
     def _new_slots(self, capacity: int, n_labels: int, table: Table) -> Slots:
         p = self.parameters
@@ -285,7 +291,10 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             self._warn(self.root, instance)
 
     def limit_memory(self, megabytes: float) -> None:
-        """Set `memory_limit_mb` anew; where leaves observe more than that, the least promising ones stop."""
+        """Set `memory_limit_mb` anew; where leaves observe more than that, the least promising ones stop.
+
+        One leaf always may observe, unless the limit is 0.
+        """
         self.parameters = replace(self.parameters, memory_limit_mb=megabytes)
         self._fit_memory()
 

@@ -79,7 +79,7 @@ class TreeParameters:
             "max_share_to_split": 0.0 < self.max_share_to_split <= 1.0,
             "max_depth": 0 <= self.max_depth <= 1000,
             "inherited_rows": self.inherited_rows > 0.0,
-            "memory_limit_mb": self.memory_limit_mb > 0.0,
+            "memory_limit_mb": self.memory_limit_mb >= 0.0,
             "warning_delta": 0.0 < self.warning_delta < 1.0,
             "watch_depth": self.watch_depth >= 1,
             "comparison_rows": self.comparison_rows >= 1,

@@ -108,7 +108,7 @@ def _nodes(part: Part, n_features: int) -> Nodes:
 def _slots(part: Part, table: Table, parameters: TreeParameters) -> Slots:
     f4, f8 = np.float32, np.float64
     n, n_cells, n_features = part.length("owner"), int(table.offsets[-1]), len(table.arities)
-    part.check(n and part["positives"].ndim == 2, "positives", "no slots or no labels")
+    part.check(part["positives"].ndim == 2, "positives", "no labels")
     n_labels = part["positives"].shape[1]
     prepared, sides = n if parameters.naive_bayes else 0, 2 if parameters.river else 1
     return part.load(
@@ -133,7 +133,7 @@ def _check_structure(part: Part, nodes: Nodes, slots: Slots, space: Space, max_d
     root, free_nodes, free_slots = counters[ROOT], counters[N_FREE_NODES], counters[N_FREE_SLOTS]
     part.check(root < n_nodes and free_nodes < n_nodes and free_slots <= n_slots, "space.counters", "out of bounds")
     part.check(n_slots <= counters[MAX_SLOTS] and not counters[N_AGENDA], "space.counters", "work left undone")
-    reached, alternates = _reached(part, nodes.ints, root, max_depth, len(slots.low[0]))
+    reached, alternates = _reached(part, nodes.ints, root, max_depth, slots.low.shape[1])
     part.check(alternates == counters[N_ALTERNATES], "space.counters", "not the number of alternates")
     free = space.free_nodes[:free_nodes]
     whole = len(reached) + free_nodes == n_nodes and len(np.unique(np.concatenate([free, reached]))) == n_nodes

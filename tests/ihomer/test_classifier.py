@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stream_ml import IHomerClassifier, default_stream, open_stream
 from stream_ml.decisions import OBJECTIVES
 from stream_ml.errors import ConfigError, DataError
 from stream_ml.evaluation import Metrics
+from stream_ml.simulation import Scenario
 from stream_ml.streams import LEARN, PREDICT, Batch, Delayed, concatenate
 from stream_ml.streams.source import rebatch
 
@@ -286,6 +288,39 @@ def test_memory_is_told_and_bounded():
     usage = model.memory_usage()
     assert usage["trees"] < 4 * 2**20
     assert set(usage) >= {"trees", "co_occurrence", "naive_bayes", "linear"}
+
+
+def wide_stream(n: int, n_features: int, n_labels: int) -> Iterator[Batch]:
+    sizes = {"n_features": n_features, "n_labels": n_labels, "n_groups": 4, "cardinality": 3.0}
+    generator = {"kind": "multilabel", "base": "linear", **sizes}
+    settings = {"name": "wide", "n_instances": n, "generator": generator}
+    return iter(Scenario.load(settings, seed=3).stream(batch_size=100))
+
+
+def test_where_memory_is_short_some_clusters_have_a_tree_that_grows():
+    """A leaf over 300 features and four labels takes 54 kB: more than a cluster's share, but there is room for two."""
+    model = IHomerClassifier(tree={"memory_limit_mb": 0.15})
+    for batch in wide_stream(1200, 300, 16):
+        model.test_then_train(batch)
+    trees = [learner.tree for _, learner in sorted(model._partition.learners.items())]
+    assert sum(tree.memory_usage()["observers"] + tree.memory_usage()["naive_bayes"] for tree in trees) <= 0.15 * 2**20
+    assert sorted(tree.n_active_leaves for tree in trees) == [0, 0, 1, 1]
+    again = IHomerClassifier(tree={"memory_limit_mb": 0.15})
+    again.load_state_dict(model.schema, model.state_dict())
+    for batch in wide_stream(300, 300, 16):
+        a, b = model.test_then_train(batch), again.test_then_train(batch)
+        np.testing.assert_array_equal(a.probabilities, b.probabilities)
+
+
+def test_a_limit_on_the_whole_model_holds():
+    """Experts of all labels would take some 100 MB: gates open, and hold no more than their share."""
+    model = IHomerClassifier(memory_limit_mb=64.0)
+    for batch in wide_stream(300, 10_000, 200):
+        model.test_then_train(batch)
+    assert model.gates() is not None
+    assert sum(model.memory_usage().values()) <= 64 * 2**20
+    with pytest.raises(ConfigError, match="memory_limit_mb"):
+        IHomerClassifier(memory_limit_mb=1.0)
 
 
 def test_pieces_can_be_switched_off():

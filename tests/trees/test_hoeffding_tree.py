@@ -241,3 +241,19 @@ def test_description_names_things():
     assert text.count("weight") == tree.n_leaves
     assert tree.n_nodes == 2 * tree.n_leaves - 1
     assert set(tree.memory_usage()) == {"nodes", "observers", "naive_bayes", "detectors"}
+
+
+def test_without_memory_no_leaf_observes_until_there_is_some():
+    batch = learnable(4000)
+    tree = tree_for(batch)
+    process(tree, batch, 0, 1000)
+    tree.limit_memory(0.0)
+    assert tree.n_active_leaves == 0
+    assert np.isfinite(process(tree, batch, 1000, 2000)).all()
+    usage = tree.memory_usage()
+    assert usage["observers"] == usage["naive_bayes"] == 0
+    tree.limit_memory(64.0)
+    grown = tree.n_leaves
+    assert np.isfinite(process(tree, batch, 2000, 4000)).all()
+    assert tree.n_active_leaves >= 1
+    assert tree.n_leaves > grown
