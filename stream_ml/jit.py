@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,6 +16,7 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.cpu import CPUTargetOptions
 from numba.core.event import Event, Listener, install_listener
+from numba.core.runtime import rtsys
 
 __all__ = ["kernel", "lean_kernel", "when_compiling"]
 
@@ -36,6 +38,12 @@ class _Cache(FunctionCache):
     """Numba's cache looks at a function's own file only (numba issue 9348); this one at all kernels, and at flags."""
 
     flags: tuple[tuple[str, bool], ...] = ()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The code of a signature, or None; without the half second of loading what only a compiler needs."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), SOURCES, self.flags)
@@ -59,13 +67,15 @@ def _compiled(function: F, *, lean: bool) -> F:
     """A dispatcher for calls from Python and, behind it, one for calls from other kernels.
 
     The code of the latter has no entry for Python, whose unpacking of tuples of arrays would be most of what there is
-    to compile of a small kernel. No kernel has an entry for C.
+    to compile of a small kernel; it is made when a kernel that calls it is compiled. No kernel has an entry for C.
     """
-    outer, inner = (
-        _dispatcher(function, no_cfunc_wrapper=True, no_cpython_wrapper=inside, _nrt=not lean)
-        for inside in (False, True)
-    )
-    outer.get_call_template, outer.get_overload = inner.get_call_template, inner.get_overload
+
+    def made(*, inside: bool) -> Any:
+        return _dispatcher(function, no_cfunc_wrapper=True, no_cpython_wrapper=inside, _nrt=not lean)
+
+    outer, inner = made(inside=False), cache(partial(made, inside=True))
+    outer.get_call_template = lambda args, kws: inner().get_call_template(args, kws)
+    outer.get_overload = lambda signature: inner().get_overload(signature)
     return cast(F, outer)
 
 

@@ -101,15 +101,16 @@ def run_task(task: Task) -> Measured:
     """Measure one run; called in a process of its own."""
     from stream_ml.benchmark import measure
     from stream_ml.cli.sources import open_source
-    from stream_ml.evaluation import warm_up
+    from stream_ml.evaluation import needs_gates, warm_up
 
     stream = open_source(task.section)
     if task.name in PEERS:
         model: Any = peer_named(task.name).build(task.parameters)
     else:
         entry = model_named(task.name)
-        warm_up(entry.build(task.parameters), sparse=stream.schema.sparse)
         model = entry.build(task.parameters)
+        gates = needs_gates(model, stream.schema)
+        warm_up(entry.build(task.parameters), sparse=stream.schema.sparse, gates=gates)
     try:
         return measure(stream, model, block=task.block, budget=task.budget)
     finally:

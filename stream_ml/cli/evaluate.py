@@ -27,6 +27,7 @@ from stream_ml.cli.sources import expected_rows, is_scenario, knows_truth, open_
 from stream_ml.errors import ArtefactError, ConfigError, DataError
 
 if TYPE_CHECKING:
+    from stream_ml.cli.page_maker import PageMaker
     from stream_ml.cli.progress import Display
     from stream_ml.evaluation import DriftTrace, Model, Result, RunState
     from stream_ml.report import RunDirectory
@@ -55,12 +56,14 @@ def evaluate_config(
     live: bool = False,
     compare: bool = False,
     resume: str | None = None,
+    maker: PageMaker | None = None,
 ) -> int:
     """Run what a configuration says; see `load_config` for the arguments. Gives the signal that ended it early, or 0.
 
     Where it is known how the stream drifts, the summary says how the model dealt with it; with `compare`, of a
     scenario, also what that cost it beside other learners. With `resume`, a checkpoint or the directory that holds
-    one, go on with that run. With `live`, the whole terminal shows it, where there is one.
+    one, go on with that run. With `live`, the whole terminal shows it, where there is one. The page of the report is
+    that of `maker`, if it gives one.
 
     Raises
     ------
@@ -84,6 +87,8 @@ def evaluate_config(
     config = load_config(path, options, overrides) if stopped is None else stopped.config
     if config.output.report:
         check_packages()
+    if maker is not None and not _wants_report(config, quiet=quiet):
+        maker.close()
     if config.output.save_model is not None:
         check_model_file(config.output.save_model, config.model.name)
     # numba is loaded from here on: a wrong configuration is told at once
@@ -96,7 +101,7 @@ def evaluate_config(
         directory = RunDirectory(
             config.output.dir or before, overwrite=config.output.overwrite, resumed=(before, stopped.predictions)
         )
-    return _run(config, directory, stopped, Console(stderr=True), quiet=quiet, live=live, compare=compare)
+    return _run(config, directory, stopped, Console(stderr=True), maker, quiet=quiet, live=live, compare=compare)
 
 
 def _run(
@@ -104,13 +109,14 @@ def _run(
     directory: RunDirectory,
     stopped: StoppedRun | None,
     console: Console,
+    maker: PageMaker | None,
     *,
     quiet: bool,
     live: bool,
     compare: bool,
 ) -> int:
     """Run, or go on with what was stopped, and write what comes of it."""
-    from stream_ml.evaluation import prequential, warm_up
+    from stream_ml.evaluation import needs_gates, prequential, warm_up
     from stream_ml.streams import Matched
 
     stream = open_source(config.stream)
@@ -135,7 +141,8 @@ def _run(
     # with parameters that are in a file, what is compiled is the same as with the defaults
     fresh = {} if config.model.file is not None else config.model.parameters
     with display.compiling():
-        warm_up(MODELS[config.model.name].build(fresh), sparse=stream.schema.sparse)
+        gates = needs_gates(model, stream.schema)
+        warm_up(MODELS[config.model.name].build(fresh), sparse=stream.schema.sparse, gates=gates)
     kept = False
 
     def keep(state: RunState) -> None:
@@ -179,19 +186,21 @@ def _run(
         _save(model, config.output.save_model)
     if not quiet:
         _tell(stream, result, files, config)
-    if told := _report(directory.path, config, interrupted=summary["interrupted"], quiet=quiet):
+    if told := _report(directory.path, config, maker, interrupted=summary["interrupted"], quiet=quiet):
         _Out().print(told, markup=False, highlight=False, soft_wrap=True)
     return (signals.received or signal.SIGINT) if summary["interrupted"] else 0
 
 
 def _display(console: Console, model: Model, config: RunConfig, *, quiet: bool, live: bool) -> Display:
     """What tells how the run goes."""
-    from stream_ml.cli.live_run import LiveRun
     from stream_ml.cli.progress import display_for
-    from stream_ml.cli.screen import terminal
 
-    if live and (drawn_on := terminal()) is not None:
-        return LiveRun(drawn_on, model, config.evaluation.window)
+    if live:
+        from stream_ml.cli.live_run import LiveRun
+        from stream_ml.cli.screen import terminal
+
+        if (drawn_on := terminal()) is not None:
+            return LiveRun(drawn_on, model, config.evaluation.window)
     return display_for(console, quiet=quiet, lines=live)
 
 
@@ -277,10 +286,16 @@ def _tell(stream: Stream, result: Result, files: Sequence[Path], config: RunConf
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _report(directory: Path, config: RunConfig, *, interrupted: bool, quiet: bool) -> str | None:
+def _wants_report(config: RunConfig, *, quiet: bool) -> bool:
+    """Whether a run ends with its report."""
+    return not quiet if config.output.report is None else config.output.report
+
+
+def _report(
+    directory: Path, config: RunConfig, maker: PageMaker | None, *, interrupted: bool, quiet: bool
+) -> str | None:
     """Write the report of a run, unless told otherwise; gives the line that is said of it."""
-    wanted = config.output.report
-    if wanted is False or (wanted is None and quiet):
+    if not _wants_report(config, quiet=quiet):
         return None
     later = f"stream-ml report {directory}"
     if interrupted:
@@ -288,7 +303,7 @@ def _report(directory: Path, config: RunConfig, *, interrupted: bool, quiet: boo
     elif missing := missing_packages():
         line = f"report: needs {', '.join(missing)}: {INSTALL}, then {later}"
     else:
-        line = f"report: {write_report([directory])[0]}"
+        line = f"report: {write_report([directory], maker=maker)[0]}"
     return None if quiet else line
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from rich.console import Console
 
 from stream_ml.errors import ConfigError, DataError
 
@@ -68,16 +69,18 @@ def explain_instance(
         raise ConfigError("expected one instance: --explain FILE, or --source FILE --row N")
     if top < 0:
         raise ConfigError(f"--top {top}: expected 0 or more")
-    if source is not None:
-        told = _row_explained(path, source, row, top, format, header, seed)
-    elif format is not None or not header:
+    if source is None and (format is not None or not header):
         raise ConfigError(f"{'--no-header' if format is None else '--format'}: is of --source, not of --explain")
-    elif row is not None:
+    if source is None and row is not None:
         raise ConfigError(f"--row {row}: is one of --source, not of --explain")
-    else:
-        from stream_ml.cli.saved import load_model
+    from stream_ml.cli.progress import display_for
+    from stream_ml.cli.saved import load_model
 
-        told = _instance_explained(load_model(path), path, str(instance), top)
+    with display_for(Console(stderr=True), quiet=False).compiling():
+        if source is not None:
+            told = _row_explained(path, source, row, top, format, header, seed)
+        else:
+            told = _instance_explained(load_model(path), path, str(instance), top)
     print(orjson.dumps(told.to_dict(), option=orjson.OPT_INDENT_2).decode() if as_json else told)  # noqa: T201
 
 

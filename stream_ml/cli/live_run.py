@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,10 +13,11 @@ import psutil
 from rich.console import Console
 
 from stream_ml.cli.dashboard import Dashboard
-from stream_ml.cli.progress import Bar, rate
+from stream_ml.cli.progress import MORE, Bar, rate
 from stream_ml.cli.screen import Screen
 from stream_ml.evaluation import Progress as Snapshot
 from stream_ml.ihomer.events import Event
+from stream_ml.jit import when_compiling
 from stream_ml.report.words import event_line
 
 __all__ = ["CURVE", "LINES", "SHOWN", "LiveRun", "duration", "is_shown", "last_events"]
@@ -59,7 +61,7 @@ class LiveRun:
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Take the terminal over."""
         self._name, self._total, self._began = name, total(), time.monotonic()
-        with self._screen.shown(self.dashboard):
+        with self._screen.shown(self.dashboard), when_compiling(lambda: print(MORE, file=sys.stderr)):  # noqa: T201
             yield
 
     def update(self, snapshot: Snapshot) -> None:

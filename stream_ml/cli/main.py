@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,6 +17,8 @@ from stream_ml.errors import ConfigError, ServiceError, StreamMLError
 __all__ = ["app", "main", "run"]
 
 SIGNALLED, INTERRUPTED, WRONG_INPUT, CLOSED_PIPE, UNWRITTEN, FAILED = 128, 130, 2, 141, 1, 1
+ALLOCATIONS = 50_000
+"""Objects between two searches for garbage; Python looks after every 700 or 2,000."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
@@ -96,8 +99,6 @@ def evaluate(
     Writes summary.json, windows.csv, events.jsonl, structure.json, resources.csv, the config.yaml that repeats the run,
     and report.html, which shows them. Options stand above the configuration file, --set above options.
     """
-    from stream_ml.cli.evaluate import evaluate_config
-
     given = {
         "stream.source": source,
         "stream.labels": labels,
@@ -123,8 +124,18 @@ def evaluate(
         "output.report": report,
     }
     options = {key: value for key, value in given.items() if value is not None}
-    if number := evaluate_config(config, options, set_ or [], quiet=quiet, live=live, resume=resume):
-        raise typer.Exit(SIGNALLED + number)
+    _run(config, options, set_, quiet=quiet, live=live, resume=resume)
+
+
+def _run(path: str | None, options: dict[str, Any], overrides: list[str] | None, **how: Any) -> None:
+    """Run what a configuration says (see `evaluate_config`), while a second process gets ready to make its page."""
+    from stream_ml.cli.page_maker import page_maker
+
+    with page_maker(wanted=options.get("output.report", not how["quiet"])) as maker:
+        from stream_ml.cli.evaluate import evaluate_config
+
+        if number := evaluate_config(path, options, overrides or [], maker=maker, **how):
+            raise typer.Exit(SIGNALLED + number)
 
 
 @app.command()
@@ -338,10 +349,7 @@ def simulate(
     }
     options = {key: value for key, value in given.items() if value is not None}
     if run:
-        from stream_ml.cli.evaluate import evaluate_config
-
-        if number := evaluate_config(None, options, of_run, quiet=quiet, compare=compare):
-            raise typer.Exit(SIGNALLED + number)
+        _run(None, options, of_run, quiet=quiet, compare=compare)
     elif to == "kafka":
         feed_kafka(
             options,
@@ -403,6 +411,8 @@ def _say_no_more() -> None:
 
 def run() -> NoReturn:
     """The console script."""
+    # all that is loaded stays: to look among it for garbage again and again is a tenth of a short run
+    gc.set_threshold(ALLOCATIONS)
     sys.exit(main())
 
 

@@ -13,9 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from stream_ml.evaluation import Progress as Snapshot
 from stream_ml.jit import when_compiling
 
-__all__ = ["Bar", "Display", "Lines", "Silent", "display_for", "rate"]
+__all__ = ["MORE", "Bar", "Display", "Lines", "Silent", "display_for", "rate"]
 
-COMPILING = "compiling (once per install, about a minute)"
+COMPILING = "compiling (once per install, a minute or two)"
+MORE = "compiling what the stream needs besides (once per install, up to a minute)"
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -75,7 +76,8 @@ class Lines:
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Start counting the seconds."""
         self._total, self._next = total(), time.monotonic() + SECONDS_BETWEEN_LINES
-        yield
+        with when_compiling(lambda: self._console.print(f"{MORE} ...", highlight=False)):
+            yield
 
     def update(self, snapshot: Snapshot) -> None:
         """A line when it is time for one."""
@@ -121,7 +123,7 @@ class Bar:
     def running(self, name: str, total: Callable[[], int | None]) -> Iterator[None]:
         """Show the bar."""
         self._progress.update(self._task, description=name.replace("[", r"\["), total=total(), visible=True)
-        with self._progress:
+        with self._progress, when_compiling(lambda: self._console.print(MORE, highlight=False)):
             yield
 
     def update(self, snapshot: Snapshot) -> None:

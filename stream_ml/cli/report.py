@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream_ml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stream_ml.cli.page_maker import PageMaker
 
 __all__ = ["INSTALL", "check_packages", "missing_packages", "write_report"]
 
@@ -31,11 +35,13 @@ def check_packages() -> None:
         raise ConfigError(f"a report needs {', '.join(missing)}: {INSTALL}")
 
 
-def write_report(runs: Sequence[Path], out: Path | None = None, plots: Path | None = None) -> tuple[Path, list[Path]]:
+def write_report(
+    runs: Sequence[Path], out: Path | None = None, plots: Path | None = None, maker: PageMaker | None = None
+) -> tuple[Path, list[Path]]:
     """Write the page of some runs, and their plots as files if so told; gives the page and the plots.
 
     Without `out` the page goes to `report.html`: of one run, in its directory, else here. A file that no report wrote
-    is not replaced.
+    is not replaced. What `maker` does not make is made here.
 
     Raises
     ------
@@ -50,16 +56,24 @@ def write_report(runs: Sequence[Path], out: Path | None = None, plots: Path | No
 
     path = out if out is not None else runs[0] / REPORT if len(runs) == 1 else Path(REPORT)
     read = named_apart([read_run(run) for run in runs])
-    from stream_ml.report.page import GENERATOR, render_page, write_plots
+    from stream_ml.report.words import GENERATOR
 
     try:
         if path.exists():
             with path.open("rb") as file:
                 if GENERATOR.encode() not in file.read(2000):
                     raise ConfigError(f"{path}: is there already, and no report; name another file with --out")
-        page = render_page(read)
+        page = None if maker is None else maker.page(runs)
+        if page is None:
+            from stream_ml.report.page import render_page
+
+            page = render_page(read)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None
-    return path, [] if plots is None else write_plots(read, plots)
+    if plots is None:
+        return path, []
+    from stream_ml.report.page import write_plots
+
+    return path, write_plots(read, plots)

@@ -69,6 +69,16 @@ def _unlink(tables, table, place):
 
 
 @lean_kernel
+def _rarest(counts):
+    """The first place of the smallest count; numba's `argmin` would have it load SciPy in every process."""
+    rarest = 0
+    for place in range(1, len(counts)):
+        if counts[place] < counts[rarest]:
+            rarest = place
+    return rarest
+
+
+@lean_kernel
 def count_set(tables, table, value, labels, weight):
     """Add `weight` to the count of a set; a new one takes the place of the rarest when the table is full."""
     if len(labels) > tables.labels.shape[2]:
@@ -79,7 +89,7 @@ def count_set(tables, table, value, labels, weight):
         if place < tables.hashes.shape[1]:
             tables.used[table] += 1
         else:
-            place = np.argmin(tables.counts[table])
+            place = _rarest(tables.counts[table])
             _unlink(tables, table, place)
         bucket = value & np.uint64(tables.heads.shape[1] - 1)
         tables.hashes[table, place] = value

@@ -9,7 +9,7 @@ from stream_ml.evaluation.metrics import METRICS, Metrics
 from stream_ml.evaluation.partitions import PartitionHistory, adjusted_rand_index
 from stream_ml.evaluation.prequential import Model, Progress, Result, RunState, part_of, prequential
 from stream_ml.evaluation.ranking import RANKED, PrecisionAtK
-from stream_ml.evaluation.warm_up import warm_up
+from stream_ml.evaluation.warm_up import needs_gates, warm_up
 
 __all__ = [
     "METRICS",
@@ -27,6 +27,7 @@ __all__ = [
     "RunState",
     "adjusted_rand_index",
     "compare_on_drifts",
+    "needs_gates",
     "part_of",
     "prequential",
     "score_drifts",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,21 +9,25 @@ from contextlib import contextmanager, nullcontext, suppress
 
 import numpy as np
 
+from stream_ml.cores import spare_core
 from stream_ml.evaluation._kernels import calibration_rows, score_rows, top_hits
 from stream_ml.evaluation.prequential import Model
-from stream_ml.ihomer import IHomerClassifier
+from stream_ml.ihomer import IHomerClassifier, IHomerParameters
 from stream_ml.jit import when_compiling
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, all_known
 from stream_ml.streams.schema import Feature, Schema
 
-__all__ = ["warm_up"]
+__all__ = ["needs_gates", "warm_up"]
 
 ROWS, LABELS = 2000, 6
-SPARE = 0.5
-"""Cores that are idle: this process, which is one of those that are busy, has begun just now."""
 
 
-def warm_up(model: Model, *, sparse: bool) -> None:
+def needs_gates(model: Model, schema: Schema) -> bool:
+    """Whether a model gates its labels, or will when it meets those that a schema names."""
+    return isinstance(model, IHomerClassifier) and model.needs_gates(schema)
+
+
+def warm_up(model: Model, *, sparse: bool, gates: bool = False) -> None:
     """Run a throwaway model over a small made-up stream: what it runs later is then compiled, or loaded from the cache.
 
     The stream has numeric and nominal features, two groups of correlated labels, late labels, and a drift half way,
@@ -37,13 +40,23 @@ def warm_up(model: Model, *, sparse: bool) -> None:
         A fresh model that nobody needs afterwards.
     sparse
         Whether the real stream's schema is sparse.
+    gates
+        Whether what gates run is wanted, too (`needs_gates`): half as much again.
     """
-    with _helper(sparse) if isinstance(model, IHomerClassifier) else nullcontext():
+    with _helper(sparse, gates) if isinstance(model, IHomerClassifier) else nullcontext():
         _run(model, sparse=sparse)
+        if gates and isinstance(model, IHomerClassifier):
+            _run(_gated(model.settings), sparse=sparse)
+
+
+def _gated(settings: IHomerParameters) -> IHomerClassifier:
+    """A model that opens its gates in the midst of the made-up stream."""
+    routing = settings.routing.model_copy(update={"gated_above": LABELS // 2})
+    return IHomerClassifier.from_parameters(settings.model_copy(update={"routing": routing}))
 
 
 @contextmanager
-def _helper(sparse: bool) -> Iterator[None]:
+def _helper(sparse: bool, gates: bool) -> Iterator[None]:
     """A process that compiles the later half meanwhile, if the block compiles anything: it is then found in the cache.
 
     Whatever becomes of it costs nothing but time: what is not in the cache is compiled here.
@@ -51,14 +64,15 @@ def _helper(sparse: bool) -> Iterator[None]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        command = f"from stream_ml.evaluation.warm_up import compile_later_half; compile_later_half(sparse={sparse})"
+        options = f"sparse={sparse}, gates={gates}"
+        command = f"from stream_ml.evaluation.warm_up import compile_later_half; compile_later_half({options})"
         nothing = subprocess.DEVNULL
         with suppress(OSError):  # no process to be had: then without
             started.append(
                 subprocess.Popen([sys.executable, "-c", command], stdin=nothing, stdout=nothing, stderr=nothing)
             )
 
-    with when_compiling(start) if sys.executable and _spare_core() else nullcontext():
+    with when_compiling(start) if sys.executable and spare_core() else nullcontext():
         try:
             yield
         finally:
@@ -67,16 +81,12 @@ def _helper(sparse: bool) -> Iterator[None]:
                 process.wait()
 
 
-def _spare_core() -> bool:
-    """Whether a second process has a core to itself: it compiles some kernels that are compiled here, too."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
-    return cores > 1 and cores - busy > SPARE
-
-
-def compile_later_half(*, sparse: bool) -> None:
+def compile_later_half(*, sparse: bool, gates: bool) -> None:
     """What the process that helps does: a model without trees and neighbours soon comes to the stages after them."""
-    _run(IHomerClassifier(tree={"enabled": False}, experts={"neighbours": 0}), sparse=sparse)
+    later = IHomerClassifier(tree={"enabled": False}, experts={"neighbours": 0})
+    _run(later, sparse=sparse)
+    if gates:
+        _run(_gated(later.settings), sparse=sparse)
 
 
 def _run(model: Model, *, sparse: bool) -> None:

@@ -242,13 +242,15 @@ class Gates:
 
 def _table(n: int) -> lay.GateWeights:
     """An empty table. Its blocks take memory only when they are used: the system gives it page by page."""
-    return lay.GateWeights(
-        np.full(int(FIRST_BLOCKS / LOAD), -1, dtype=np.int64),
-        np.zeros(int(FIRST_BLOCKS / LOAD), dtype=np.int32),
+    weights = lay.GateWeights(
+        np.zeros(0, dtype=np.int64),
+        np.zeros(0, dtype=np.int32),
         aligned_zeros((n, lay.FIELDS, lay.WIDTH)),
         np.zeros((n, 2), dtype=np.float32),
         np.zeros(2, dtype=np.int64),
     )
+    # made as larger ones are, so that no kernel is new when it grows
+    return _enlarged(weights, int(FIRST_BLOCKS / LOAD))
 
 
 def _enlarged(weights: lay.GateWeights, n: int) -> lay.GateWeights:

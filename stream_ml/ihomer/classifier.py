@@ -42,8 +42,6 @@ __all__ = ["IHomerClassifier"]
 
 LEAF_SLOTS = 3
 BLOCK_CELLS = 1 << 22
-CELL_BYTES = 60
-"""What root experts keep of a feature and label."""
 EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
@@ -222,12 +220,11 @@ class IHomerClassifier(Explaining, Saving):
 
         Too many they are by number, or by what experts that look at all of them would keep of the features met.
         """
-        learns, routing = (batch.mode & LEARN) != 0, self.settings.routing
+        learns = (batch.mode & LEARN) != 0
         highest = running_highest(batch.y_indptr, batch.y_indices, learns)
         columns = np.maximum(running_highest(batch.x_indptr, batch.x_indices, learns) + 1, self._columns)
         labels = np.maximum(highest + 1, self.n_labels)
-        room = self.settings.memory_of("all_labels") * 2**20
-        many = (labels > routing.gated_above) | (labels * columns * CELL_BYTES > room)
+        many = self.settings.too_many(labels, columns)
         self._columns = int(columns[-1]) if len(columns) else self._columns
         return highest, int(np.argmax(many & learns)) if (many & learns).any() else len(batch)
 

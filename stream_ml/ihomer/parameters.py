@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stream_ml.decisions import Objective
@@ -22,6 +24,8 @@ __all__ = [
 
 LARGEST = 2**53
 """Whole numbers up to here fit everywhere."""
+CELL_BYTES = 60
+"""What root experts keep of a feature and label."""
 NEIGHBOURS_MB, PAIRS_MB = 64.0, 128.0
 """What the window of dense rows, and the label pairs that are counted, may hold."""
 MEMORY_SHARES = {"all_labels": 0.3, "gates": 0.6, "neighbours": 0.1, "pairs": 0.1, "trees": 0.3}
@@ -145,6 +149,11 @@ class IHomerParameters(_Section):
             "trees": self.tree.memory_limit_mb,
         }[part]
         return own if self.memory_limit_mb is None else min(own, MEMORY_SHARES[part] * self.memory_limit_mb)
+
+    def too_many(self, labels: NDArray[np.int64], features: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether labels are too many to look at all: by number, or by what experts keep of them and the features."""
+        room = self.memory_of("all_labels") * 2**20
+        return (labels > self.routing.gated_above) | (labels * features * CELL_BYTES > room)
 
 
 def without_drift_handling(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from stream_ml.drift import adwin_mean, adwin_width
 from stream_ml.experts import ROOT_EXPERTS, ExtraExperts, SleepSchedule, Stacking
 from stream_ml.gating import GATE_EXPERTS
 from stream_ml.ihomer.gated import GatedLearner
+from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
 from stream_ml.ihomer.watch import DEPENDENCE, LOSS, LossWatch
 from stream_ml.labels import LabelClusters
@@ -34,6 +35,7 @@ class ModelView:
     Everything is read off the state as it stands: cost follows the labels that are asked for, not the rows learned.
     """
 
+    settings: IHomerParameters
     n_learned: int
     _schema: Schema | None
     _partition: Partition
@@ -53,6 +55,11 @@ class ModelView:
     def expert_names(self) -> tuple[str, ...]:
         """What stacking weighs, in the order of its weights."""
         return (*EXPERTS, *self._extra.names)
+
+    def needs_gates(self, schema: Schema) -> bool:
+        """Whether labels are gated, or will be once those that a schema names are met (see `IHomerParameters`)."""
+        size = np.array([schema.n_labels]), np.array([schema.n_features])
+        return self._gated is not None or bool(self.settings.too_many(*size)[0])
 
     def glance(self, labels: NDArray[np.int64]) -> dict[str, Any]:
         """What changes as a model learns, JSON-ready; {} before data.

@@ -45,6 +45,8 @@ class Cooccurrence:
 
     def grow(self, n_labels: int) -> None:
         """Make room for `n_labels`."""
+        if not self.n_labels:  # the first table is filled as larger ones are: then no kernel is new when it grows
+            self._tally[1] = insert_pairs(self._keys, self._counts, self._keys[:0], self._counts[:0])
         self.n_labels = max(self.n_labels, n_labels)
         self._singles = grown(self._singles, (capacity(self.n_labels, len(self._singles)),))
 

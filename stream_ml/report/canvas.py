@@ -10,18 +10,22 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from stream_ml.report.svg import PALETTE, RC
 
-__all__ = ["NARROW", "WIDE", "Canvas", "Plot", "colour", "count_axis", "drawing"]
+__all__ = ["NARROW", "WIDE", "Canvas", "Plot", "colour", "count_axis", "drawing", "name_places"]
 
 WIDE, NARROW = 960, 344
 """Widths that plots are drawn in: beside each other's width on a screen, and on a phone."""
 UNIT = 72.0
 """Pixels of an inch: that of SVG."""
+PAD = 3.5
+"""From an axis to the names along it."""
 
 
 def colour(role: str) -> str:
@@ -77,6 +81,12 @@ class Canvas:
         w, h = self.width, self.height
         return self.figure.add_axes((left / w, 1 - (top + height) / h, width / w, height / h), **options)
 
+    def finished(self) -> Figure:
+        """The figure, with grid and names along all axes that have any."""
+        for axes in self.figure.axes:
+            _draw_scales(axes)
+        return self.figure
+
     def tip(self, artist: Any, text: str) -> None:
         """Let an artist have a tooltip."""
         name = f"tip{len(self.titles)}"
@@ -118,8 +128,41 @@ class Plot:
     draw: Callable[[float], Canvas]
 
 
-def count_axis(axes: Axes, narrow: bool, last: float, first: float = 0.0) -> None:
+def count_axis(axes: Axes, narrow: bool, last: float, first: float = 0.0, *, named: bool = True) -> None:
     """Instances along x."""
     axes.set_xlim(first, max(last, first + 1))
     axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 10, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}") if named else NullFormatter())
+
+
+def name_places(axis: Axis, places: Sequence[float], names: Sequence[str]) -> None:
+    """Names at places of an axis, whatever its limits."""
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_major_formatter(FixedFormatter(names))
+
+
+def _draw_scales(axes: Axes) -> None:
+    """Grid lines and names where the axes' locators and formatters have them, in place of the axes' ticks.
+
+    A tick is five artists that all are made, measured and drawn, whether they show or not: half of the time of a plot.
+    """
+    for axis, along, place in (
+        (axes.xaxis, axes.get_xaxis_transform("grid"), axes.get_xaxis_text1_transform(PAD)),
+        (axes.yaxis, axes.get_yaxis_transform("grid"), axes.get_yaxis_text1_transform(PAD)),
+    ):
+        if not (axes.axison and axis.get_visible()):
+            continue
+        low, high = sorted(axis.get_view_interval())
+        places = axis.get_majorticklocs().tolist()
+        named = zip(places, axis.get_major_formatter().format_ticks(places), strict=True)
+        shown = [(at, name) for at, name in named if low <= at <= high]
+        across = axis is axes.yaxis
+        if axis.get_tick_params()["gridOn"]:
+            ends = [[(0, at), (1, at)] if across else [(at, 0), (at, 1)] for at, _ in shown]
+            axes.add_artist(LineCollection(ends, transform=along, color=colour("grid"), linewidth=0.8, zorder=0.5))
+        transform, vertical, horizontal = place
+        style: dict[str, Any] = {"transform": transform, "va": vertical, "ha": horizontal, "color": colour("muted")}
+        for at, name in shown:
+            if name:
+                axes.figure.text(0 if across else at, at if across else 0, name, **style)
+        axis.set_visible(False)

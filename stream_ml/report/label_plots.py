@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from stream_ml.report.canvas import Canvas, Plot, colour
+from stream_ml.report.canvas import Canvas, Plot, colour, name_places
 from stream_ml.report.label_history import OTHERS, Partition, Step, flows, gathered, selected
 from stream_ml.report.svg import SERIES
 from stream_ml.report.words import listed
@@ -224,8 +224,8 @@ def dendrogram_plot(
         axes.set_xlim(-0.01, APART + STRETCH + 0.03)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.spines["left"].set_visible(False)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["1", ".75", ".5", ".25", "0"])
-        axes.set_yticks([])
+        name_places(axes.xaxis, [0, 0.25, 0.5, 0.75, 1], ["1", ".75", ".5", ".25", "0"])
+        axes.yaxis.set_visible(False)
         axes.axvspan(APART - 0.03, APART + STRETCH + 0.03, color=colour("grid"), alpha=0.35, linewidth=0)
         for position, i in enumerate(order):
             text = names.get(labels[i], f"#{labels[i]}")
@@ -284,9 +284,8 @@ def heat_map_plot(
         axes = canvas.axes(side, 4, cell * n, cell * n)
         axes.set_xlim(0, n)
         axes.set_ylim(n, 0)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.grid(False)
+        axes.xaxis.set_visible(False)
+        axes.yaxis.set_visible(False)
         for y, i in enumerate(order):
             for x, j in enumerate(order):
                 if i != j and jaccard[i, j] >= 0.005:

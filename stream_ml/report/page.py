@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from stream_ml.errors import ConfigError
@@ -16,25 +17,28 @@ from stream_ml.report.contents import contents_of, metric_rows
 from stream_ml.report.run_data import RunData
 from stream_ml.report.svg import PALETTE, inline_svg
 from stream_ml.report.time_plots import compared_plot
-from stream_ml.report.words import METRIC_NAMES
+from stream_ml.report.words import GENERATOR, METRIC_NAMES
 
-__all__ = ["GENERATOR", "render_page", "write_plots"]
+__all__ = ["page_template", "render_page", "write_plots"]
 
-GENERATOR = "stream-ml report"
-"""What a page names as what made it."""
 ONE_WIDTH = 520
 """A plot that is no wider on a screen is drawn once."""
 HEADLINES = ("subset_accuracy", "example_f1", "micro_f1", "macro_f1", "hamming_loss")
 FILE_DPI = 144
 
 
+@cache
+def page_template() -> Template:
+    """The page without its content."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("stream_ml.report").joinpath("page.html.j2").read_text(encoding="utf-8"))
+
+
 def render_page(runs: Sequence[RunData]) -> str:
     """The page: HTML with all styles, plots and scripts in it."""
     contents = [contents_of(run) for run in runs]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = files("stream_ml.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     with drawing():
-        return environment.from_string(source).render(
+        return page_template().render(
             generator=GENERATOR,
             palette=PALETTE,
             runs=contents,
@@ -62,7 +66,7 @@ def write_plots(runs: Sequence[RunData], folder: str | Path) -> list[Path]:
         if len(runs) > 1 and (plot := compared_plot(runs)) is not None:
             plots.append((folder, plot))
         for place, plot in plots:
-            figure = plot.draw(WIDE).figure
+            figure = plot.draw(WIDE).finished()
             for ending in ("png", "svg"):
                 path = place / f"{plot.name}.{ending}"
                 try:
@@ -89,7 +93,7 @@ class _Inliner:
 
     def _one(self, canvas: Any, plot: Plot, kind: str) -> Markup:
         self._count += 1
-        svg = inline_svg(canvas.figure, f"p{self._count}-", plot.title, canvas.titles)
+        svg = inline_svg(canvas.finished(), f"p{self._count}-", plot.title, canvas.titles)
         return Markup('<div class="{}">{}</div>').format(kind, Markup(svg))
 
 

@@ -7,16 +7,18 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from stream_ml.errors import ConfigError
-from stream_ml.evaluation import Result, RunState
-from stream_ml.ihomer.events import Event
 from stream_ml.storage import write_artefact
-from stream_ml.streams.batch import PREDICT, Batch, Predictions
+
+if TYPE_CHECKING:  # what shows a run that is there runs no kernel
+    from stream_ml.evaluation import Result, RunState
+    from stream_ml.ihomer.events import Event
+    from stream_ml.streams.batch import Batch, Predictions
 
 __all__ = ["CHECKPOINT", "PREDICTIONS", "REPORT", "RUN_FILES", "RunDirectory"]
 
@@ -99,6 +101,8 @@ class RunDirectory:
         object of true and false when known in part), `predicted`, and `probabilities` of the predicted labels where
         the model gives them.
         """
+        from stream_ml.streams.batch import PREDICT
+
         file = self._open_predictions()
         names = batch.schema.labels
         truth, chosen = list(batch.labels_told()), predictions.label_indices.tolist()

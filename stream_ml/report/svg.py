@@ -31,6 +31,8 @@ PALETTE = {
 """What each role looks like on light and on dark paper; a figure is drawn in the light ones."""
 SERIES = tuple(PALETTE[f"c{i}"][0] for i in range(9))
 RC: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
     "svg.fonttype": "none",
     "axes.edgecolor": PALETTE["grid"][0],
@@ -42,6 +44,8 @@ RC: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.formatter.limits": (-99, 99),
+    "axes.formatter.useoffset": False,
     "axes.axisbelow": True,
     "grid.color": PALETTE["grid"][0],
     "grid.linewidth": 0.8,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from stream_ml.report.canvas import Canvas, Plot, colour, count_axis
+from stream_ml.report.canvas import Canvas, Plot, colour, count_axis, name_places
 from stream_ml.report.run_data import Row, RunData
 from stream_ml.report.svg import SERIES
 from stream_ml.report.words import EXPERT_NAMES, METRIC_NAMES, PART_NAMES, event_line
@@ -79,8 +79,7 @@ def metrics_plot(run: RunData) -> Plot | None:
                 at = sorted({e["instance"] for _, _, found in lanes for e in found if _everywhere(e, kind)})
                 axes.vlines(at, 0, 1, transform=axes.get_xaxis_transform(), color=colour(role), lw=0.9, alpha=0.5)
             _unit_axis(axes)
-            count_axis(axes, canvas.narrow, last)
-            axes.tick_params(labelbottom=metric == shown[-1] and not lanes)
+            count_axis(axes, canvas.narrow, last, named=metric == shown[-1] and not lanes)
             top += PANEL + GAP
         if lanes:
             _marks(canvas, lanes, left, top + 4, inner, lane, last)
@@ -98,7 +97,7 @@ def _marks(canvas: Canvas, lanes: Any, left: float, top: float, width: float, la
     """A row of marks for each kind of event."""
     axes = canvas.axes(left, top, width, lane * len(lanes))
     axes.set_ylim(len(lanes) - 0.5, -0.5)
-    axes.set_yticks(range(len(lanes)), [name for name, _, _ in lanes])
+    name_places(axes.yaxis, range(len(lanes)), [name for name, _, _ in lanes])
     axes.grid(axis="x", visible=False)
     count_axis(axes, canvas.narrow, last)
     for row, (name, role, events) in enumerate(lanes):
@@ -135,8 +134,7 @@ def compared_plot(runs: Sequence[RunData]) -> Plot | None:
             for run, (_, style) in zip(runs, styles, strict=True):
                 _line(axes, whole_windows(run.windows), metric, **style)
             _unit_axis(axes)
-            count_axis(axes, canvas.narrow, last)
-            axes.tick_params(labelbottom=metric == shown[-1])
+            count_axis(axes, canvas.narrow, last, named=metric == shown[-1])
             top += PANEL + GAP
         canvas.text(width - RIGHT, canvas.height - 4, "instances", ha="right", color=colour("muted"))
         return canvas
@@ -216,8 +214,7 @@ def resources_plot(run: RunData) -> Plot | None:
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-            count_axis(axes, canvas.narrow, at.max())
-            axes.tick_params(labelbottom="process" in title)
+            count_axis(axes, canvas.narrow, at.max(), named="process" in title)
             top += PANEL + GAP
         canvas.text(width - RIGHT, canvas.height - 4, "instances", ha="right", color=colour("muted"))
         return canvas
@@ -254,9 +251,11 @@ def reliability_plot(run: RunData) -> Plot | None:
             canvas.tip(point, f"given {x:.3f}, found {y:.3f} ({row['pairs']:,.0f} labels of instances)")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        axes.set_xlabel("probability given")
-        axes.set_ylabel("share that was positive")
-        axes.set_yticks([0.2, 0.4, 0.6, 0.8, 1])
+        axes.yaxis.set_major_locator(FixedLocator([0.2, 0.4, 0.6, 0.8, 1]))
+        aside = {"ha": "center", "color": colour("muted")}
+        canvas.text(LEFT + side / 2, side + 33, "probability given", **aside)
+        place = {"rotation": 90, "rotation_mode": "anchor"}
+        canvas.text(LEFT - 26, 8 + side / 2, "share that was positive", **place, **aside)
         return canvas
 
     return Plot("reliability", "Do probabilities mean what they say?", draw)

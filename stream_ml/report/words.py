@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["EXPERT_NAMES", "LOWER_IS_BETTER", "METRIC_NAMES", "PART_NAMES", "event_line", "listed"]
+__all__ = ["EXPERT_NAMES", "GENERATOR", "LOWER_IS_BETTER", "METRIC_NAMES", "PART_NAMES", "event_line", "listed"]
 
+GENERATOR = "stream-ml report"
+"""What a page names as what made it."""
 LOWER_IS_BETTER = {"hamming_loss"}
 METRIC_NAMES = {
     "subset_accuracy": "Subset accuracy",

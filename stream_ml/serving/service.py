@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from stream_ml.errors import ArtefactError, ConfigError, ServiceError
-from stream_ml.evaluation import warm_up
+from stream_ml.evaluation import needs_gates, warm_up
 from stream_ml.ihomer import IHomerClassifier
 from stream_ml.jit import when_compiling
 from stream_ml.serving.breaker import Breaker
@@ -164,7 +165,7 @@ class Service:
         self._number = self._since = self._taken = 0
         self._last_checkpoint = self._last_gauges = self._last_look = time.monotonic()
         self._written_at = self._began = self._failing_since = time.monotonic()
-        self._paused = False
+        self._paused = self._gates_ready = False
         self._reported: Counter[str] = Counter()
 
     # -- a life ---------------------------------------------------------------------------------------------------
@@ -210,7 +211,8 @@ class Service:
     def _served(self) -> BrokerError | None:
         """Serve until asked to stop, or until the brokers failed in a way that a new beginning may mend."""
         try:
-            self._loop()
+            with self._telling("compiling what the stream needs besides: once per install, up to a minute"):
+                self._loop()
         except RecordsLostError:
             self.broker.close(abandon=True)
             raise
@@ -263,17 +265,30 @@ class Service:
     def _compile(self) -> None:
         """Have the kernels ready before anything is read."""
         start = time.perf_counter()
-        with when_compiling(lambda: log.info("compiling: once per install, about a minute"), self.telemetry.turn):
+        with self._telling("compiling: once per install, about a minute"):
             for sparse in (True, False):
                 warm_up(IHomerClassifier(**self.config.model.parameters), sparse=sparse)
                 self.telemetry.turn()
         log.debug("kernels ready", seconds=round(time.perf_counter() - start, 2))
+
+    def _compile_gates(self, model: IHomerClassifier) -> None:
+        """Have what gates run ready, too, where it is known that there will be gates."""
+        if not self._gates_ready and model.schema is not None and needs_gates(model, model.schema):
+            with self._telling("compiling for gates: once per install, up to a minute"):
+                parameters = self.config.model.parameters
+                warm_up(IHomerClassifier(**parameters), sparse=model.schema.sparse, gates=True)
+            self._gates_ready = True
+
+    def _telling(self, message: str) -> AbstractContextManager[None]:
+        """Say so, and go on telling how the service is, while kernels are compiled."""
+        return when_compiling(lambda: log.info(message), self.telemetry.turn)
 
     def _begin(self) -> None:
         """Restore the state and begin to read where it stands."""
         self.folder.clear_leavings()
         found = restored(self.config, self.folder, self.generation, log.info)
         self.engine = engine_for(self.config) if found is None else found.engine
+        self._compile_gates(self.engine.model)
         self._number = 0 if found is None else found.number
         self.broker = connect(self.config)
         self.positions = Positions(self.config, self.broker, {} if found is None else found.positions)

@@ -77,7 +77,8 @@ def _matrix(given: Any, name: str, of: str) -> NDArray[np.float64]:
         if raw.dtype.kind not in "biufO":  # numpy would read texts as numbers, and drop imaginary parts
             raise TypeError(f"it holds {raw.dtype.name}")
         values = np.asarray(raw, dtype=np.float64)
-        if isinstance(given, np.ma.MaskedArray):  # what is masked is missing, not what lies below the mask
+        # what is masked is missing, not what lies below the mask; to look for it loads numpy's masked arrays
+        if type(given) is not np.ndarray and isinstance(given, np.ma.MaskedArray):
             values = np.where(np.ma.getmaskarray(given), np.nan, values)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{name} is no array of {of}: {error}") from error

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from stream_ml import __version__
+from stream_ml import __version__, evaluation
 from stream_ml.cli import evaluate as command
 from stream_ml.cli.config import load_config
 from stream_ml.cli.main import main
@@ -68,6 +68,15 @@ def run(*arguments):
 
 def summary(path):
     return orjson.loads((path / "summary.json").read_bytes())
+
+
+@pytest.mark.parametrize(("gated_above", "gates"), [(1000, False), (2, True)])
+def test_gates_that_will_be_needed_are_compiled_before_the_run(gated_above, gates, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(evaluation, "warm_up", lambda model, **how: asked.append(how))
+    line = ["evaluate", "--limit", "50", "-q", "--out", str(tmp_path / "out")]
+    assert main([*line, "--set", f"model.parameters.routing.gated_above={gated_above}"]) == 0
+    assert asked == [{"sparse": False, "gates": gates}]
 
 
 def test_files_of_a_run(tmp_path, capsys):

@@ -76,6 +76,9 @@ def saved(model, tmp_path_factory):
     (folder / "rows.csv").write_text("\n".join([head, *rows]))
     (folder / "one.json").write_text(json.dumps(pairs[2][0], indent=1))
     (folder / "record.json").write_text(json.dumps({"x": pairs[2][0], "y": []}))
+    # what is compiled, and told, the first time
+    for options in (["--explain", str(folder / "one.json")], ["--source", str(folder / "rows.csv"), "--row", "2"]):
+        assert main(["inspect", str(folder / "m.safetensors"), *options]) == 0
     return folder, pairs
 
 

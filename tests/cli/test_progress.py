@@ -72,6 +72,16 @@ def test_compiling_is_told_only_when_something_is_compiled(display):
     assert "compiling (once per install" in out.file.getvalue()
 
 
+@pytest.mark.parametrize("display", [Lines, Bar])
+def test_compiling_in_the_midst_of_a_run_is_told_once(display):
+    out = console(display is Bar)
+    with display(out).running("a", lambda: 4000):
+        assert "compiling" not in out.file.getvalue()
+        for _ in range(2):
+            numba.njit(lambda x: x + 1)(1)
+    assert out.file.getvalue().count("compiling what the stream needs besides (once per install") == 1
+
+
 def test_silent_is_silent():
     silent = Silent()
     with silent.compiling(), silent.running("a", lambda: None):

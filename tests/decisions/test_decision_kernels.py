@@ -43,7 +43,7 @@ def random_tables(capacity, width=4, buckets=4):
 @quick
 @given(seeds, st.integers(1, 6), st.integers(1, 80))
 def test_set_tables(seed, capacity, n):
-    """Covers `set_hash`, `mark_of`, `find_set`, `count_set`, `_unlink`, and the marks of a loaded table."""
+    """Covers `set_hash`, `mark_of`, `find_set`, `count_set`, `_rarest`, `_unlink`, and the marks of a loaded table."""
     rng = np.random.default_rng(seed)
     codes, tables, expected = _codes(6), random_tables(capacity), [twin.Table(capacity, 4) for _ in range(2)]
     for weight in 1.1 ** np.arange(n):

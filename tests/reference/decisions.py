@@ -45,9 +45,12 @@ class Table:
             place = len(self.entries)
             self.entries.append([labels, 0.0])
         elif place < 0:
-            place = self._unlink(min(range(self.capacity), key=lambda i: self.entries[i][1]))
+            place = self._unlink(self._rarest())
             self.entries[place] = [labels, 0.0]
         self.entries[place][1] += weight
+
+    def _rarest(self):
+        return min(range(self.capacity), key=lambda i: self.entries[i][1])
 
     def _unlink(self, place):
         self.entries[place] = None
