@@ -167,7 +167,8 @@ class JointPosterior:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(array.nbytes for array in self.state_dict().values())
+        marks = self.state.sets.marks.nbytes + self.state.cluster_sets.marks.nbytes
+        return marks + sum(array.nbytes for array in self.state_dict().values())
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name."""

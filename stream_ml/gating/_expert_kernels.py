@@ -1,7 +1,6 @@
 """Compiled loops of the experts of a group of gates, and of their stacking: what they say of a row, and learn of it.
 
-Loops over the children of a group go by the width of an array, not by a constant: those of a constant number of turns
-are written out one by one instead of in vectors.
+What is done for all children at once, and for each of a row's columns, is in `_lane_kernels`.
 """
 
 from __future__ import annotations
@@ -158,7 +157,8 @@ def _learn_lanes(lanes, group, positive, known, counts, fading, n_present, logit
 def _presence_odds(column, count, all_mass, mass):
     """Log-odds of a column's presence: multinomial likelihoods, smoothed towards the column's share in the group."""
     share = 2.0 * (column + 1.0) / (all_mass + 1.0)
-    odds = (count + share) * (all_mass - mass + 2.0) / ((mass + 2.0) * (column - count + share))
+    rest = max(0.0, all_mass - mass)  # single precision stops counting one by one
+    odds = (count + share) * (rest + 2.0) / ((mass + 2.0) * (column - count + share))
     return math.log(np.float32(odds))
 
 

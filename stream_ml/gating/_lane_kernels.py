@@ -65,8 +65,9 @@ def _function(builder, name, value):
 
 
 def _clipped(builder, value, most):
-    for bound, sign in ((_number(most), ">"), (_number(-most), "<")):
-        value = builder.select(builder.fcmp_ordered(sign, value, bound), bound, value)
+    """Between both bounds; what is no number is the lower one, so that it does not spread."""
+    for bound, sign in ((_number(-most), ">"), (_number(most), "<")):
+        value = builder.select(builder.fcmp_ordered(sign, value, bound), value, bound)
     return value
 
 

@@ -234,7 +234,7 @@ class IHomerClassifier(Explaining, Saving):
         if self._extra.names:
             raise ConfigError(
                 f"extra experts look at all labels, and of {self.n_labels:,} there are too many: leave them out, "
-                "or raise routing.gated_above and routing.all_labels_mb"
+                "or raise routing.gated_above, routing.all_labels_mb and memory_limit_mb"
             )
         reason = {"labels": float(self.n_labels)}
         self._gated = GatedLearner(self.settings, sparse=self._schema.sparse)

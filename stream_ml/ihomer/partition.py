@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,6 @@ class Partition:
             self.arities = arities
             for learner in self.learners.values():
                 learner.grow_features(arities)
-            self._share_memory()
 
     def grow_labels(self, n_labels: int, companions: NDArray[np.int32], instance: int) -> list[Event]:
         """Let new labels join, near the labels of the instance that brought them; returns the events.
@@ -167,21 +167,26 @@ class Partition:
         return events
 
     def _share_memory(self) -> None:
-        """Divide the trees' memory by the sizes of their label sets, in whole leaves.
+        """Divide the trees' memory by the sizes of their label sets.
 
-        Where that is less than a leaf, the largest clusters get one, as long as there is room; other trees do not grow.
+        Of clusters whose share is less than a leaf, the largest get one, as long as there is room; the others' trees do
+        not grow.
         """
-        room = self.settings.memory_of("trees") * 2**20
         columns = sum(len(learner.labels) + 1 for learner in self.learners.values())
-        leaves = {}
+        poor, left = [], 0.0
         for cluster, learner in self.learners.items():
-            leaves[cluster] = int(room * (len(learner.labels) + 1) / columns / learner.bytes_per_leaf)
-        left = room - sum(n * self.learners[cluster].bytes_per_leaf for cluster, n in leaves.items())
-        for cluster in sorted(leaves, key=lambda c: (-len(self.learners[c].labels), c)):
-            learner, n = self.learners[cluster], leaves[cluster]
-            if not n and learner.bytes_per_leaf <= left:
-                n, left = 1, left - learner.bytes_per_leaf
-            learner.limit_memory((n + 0.5 * (n > 0)) * learner.bytes_per_leaf / 2**20)
+            share = self.settings.memory_of("trees") * (len(learner.labels) + 1) / columns
+            if share * 2**20 >= learner.bytes_per_leaf:
+                learner.limit_memory(share)
+            else:
+                poor.append(cluster)
+                left += share
+        for cluster in sorted(poor, key=lambda c: (-len(self.learners[c].labels), c)):
+            learner = self.learners[cluster]
+            leaf = learner.bytes_per_leaf / 2**20
+            fits = leaf <= left
+            left -= leaf if fits else 0.0
+            learner.limit_memory(leaf if fits else 0.0)
 
     def _succeed(self, before: list[ClusterLearner], labels: NDArray[np.int32]) -> ClusterLearner:
         """The learner of a cluster that takes over `labels` from the learners `before`.
@@ -213,6 +218,7 @@ class Partition:
         state: dict[str, Any] = {f"clusters.{name}": a for name, a in self.clusters.state_dict().items()}
         state["ids"] = np.array(self.ids, dtype=np.int64)
         state["arities"] = self.arities
+        state["limits"] = np.array([learner.tree.parameters.memory_limit_mb for learner in self.learners.values()])
         for cluster, learner in self.learners.items():
             state |= {f"learner.{cluster}.{name}": a for name, a in learner.state_dict().items()}
         return state
@@ -234,7 +240,13 @@ class Partition:
             part.check(own.all(), f"learner.{cluster}.labels", "a label of another cluster")
             self.learners[cluster] = learner
         self._index()
-        self._share_memory()
+        if "limits" not in part:  # files up to version 3
+            self._share_memory()
+            return
+        most = self.settings.memory_of("trees")
+        limits = part.array("limits", Spec(np.float64, (len(ids),), 0, most)).tolist()
+        for learner, limit in zip(self.learners.values(), limits, strict=True):
+            learner.tree.parameters = replace(learner.tree.parameters, memory_limit_mb=limit)
 
 
 def event_of(change: Change, instance: int) -> Event:

@@ -31,6 +31,7 @@ from stream_ml.trees._layout import (
     N_ALTERNATES,
     N_FREE_NODES,
     N_FREE_SLOTS,
+    N_LEARNED,
     N_SPLITS,
     NEGATIVE,
     NEXT_REFRESH,
@@ -192,7 +193,8 @@ class Growth:
         """Leave a leaf without observers."""
         self._nodes.ints[leaf, SLOT] = -1
         self._nodes.reals[leaf, LAST_ATTEMPT] = self._nodes.reals[leaf, WEIGHT]
-        self._record(instance, "deactivate", leaf, promise=value)
+        if self._space.counters[N_LEARNED]:  # a tree that knows nothing yet has nothing to tell
+            self._record(instance, "deactivate", leaf, promise=value)
 
     def _free_subtree(self, root: int) -> None:
         """Give back the nodes and slots of a subtree, alternates included."""

@@ -31,7 +31,8 @@ class TreeParameters:
     inherited_rows
         Weight, in rows, up to which a new leaf takes over its parent's label counts.
     memory_limit_mb
-        Bound on what the active leaves observe; past it the least promising leaf stops observing.
+        Bound on what the active leaves observe; past it the least promising leaf stops observing. One always may, but
+        for 0.
     naive_bayes, naive_bayes_at_root
         Whether leaves vote by naive Bayes, and whether a tree of one leaf does too.
     drift

@@ -213,13 +213,16 @@ class Restructuring(Growth, ABC):
         if not np.array_equal(mine.cells[a, :, -1], theirs.cells[b, :, -1]):
             return False
         have = mine.positives.shape[1]
-        self._slots.cells[a, :, have:-1] = theirs.cells[b, :, :-1]
-        self._slots.positives[a, have:] = theirs.positives[b]
+        here = int(self._nodes.ints[roots[0], SLOT])  # may have moved, or gone, where memory is short
+        if here < 0:
+            return False
+        self._slots.cells[here, :, have:-1] = theirs.cells[b, :, :-1]
+        self._slots.positives[here, have:] = theirs.positives[b]
         self._nodes.positives[roots[0], have:] = other._nodes.positives[roots[1]]
         self._nodes.reals[roots[0], POSITIVE_SUM] = self._nodes.positives[roots[0]].sum()
         if len(self._slots.coefs):
-            self._slots.coefs[a, :, have:] = theirs.coefs[b]
-            self._slots.base[a, have:] = theirs.base[b]
+            self._slots.coefs[here, :, have:] = theirs.coefs[b]
+            self._slots.base[here, have:] = theirs.base[b]
         return True
 
     def _restart_observers(self) -> None:

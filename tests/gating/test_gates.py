@@ -164,6 +164,24 @@ def learned():
     return gates, stream
 
 
+def test_what_is_no_number_does_not_spread(learned):
+    """One expert of one block that says NaN: probabilities, and what all gates share, stay numbers."""
+    gates, stream = learned
+    gates.weights.blocks[: int(gates.weights.tally[0]), lay.ODDS, 3] = np.nan
+    out = run(gates, stream)
+    assert np.isfinite(out.chances).all()
+    assert np.isfinite(gates.stack.shared).all()
+
+
+def test_counts_past_single_precision_give_odds(learned):
+    """A child of nearly all rows may have counted more than its group, whose count rounds less."""
+    gates, stream = learned
+    gates.lanes.values[:, lay.MASS] = 2.0**26
+    gates.lanes.rows[:, 1] = 2.0**26 - 2.0**20
+    assert np.isfinite(run(gates, stream).chances).all()
+    assert np.isfinite(gates.weights.blocks[: int(gates.weights.tally[0])]).all()
+
+
 def test_hurry_makes_steps_long_again(learned):
     gates, stream = learned
     before = saved(gates)
