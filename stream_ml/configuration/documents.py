@@ -83,7 +83,10 @@ def read_yaml(path: str | Path) -> Document:
         if node is None:
             return document
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{name}: expected a mapping with sections, found {_kind(node)}")
+            raise ConfigError(
+                f"{name}: expected a mapping with sections, found {_kind(node)}; "
+                "if this is no configuration but data: --source FILE"
+            )
         _note_lines(node, (), document)
         document.data = _string_keys(loader.construct_document(node))
     except yaml.MarkedYAMLError as error:
