@@ -41,7 +41,8 @@ def model_lines(model: IHomerClassifier, *, trees: bool) -> Iterator[str]:
     for cluster, view in views.items():
         members = listed((names[label] for label in view["labels"]), 10)
         size = f"{view['nodes']:,} nodes, depth {view['depth']}"
-        yield f"  cluster {cluster}: {len(view['labels']):,} labels, tree of {size}: {members}"
+        n = len(view["labels"])
+        yield f"  cluster {cluster}: {n:,} label{'s' * (n != 1)}, tree of {size}: {members}"
     yield ""
     yield "drift: what is watched, instances in the window since the last drift, mean loss in it"
     for name, window in model.drift_windows().items():

@@ -32,6 +32,7 @@ DATE = re.compile(
     r"|\d{1,2}:\d{2}(:\d{2})?"
 )
 """A date, a date and a time, or a time of the day, however it is written."""
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
 class CsvStream(FileStream):
@@ -91,10 +92,11 @@ class CsvStream(FileStream):
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
         ]
         self.notes = [
-            f"{path}, column {shown(name)}: dates or times are read as texts, and those that are not in the first "
-            f"{len(probe):,} rows as {OTHER}; make numbers of them before (see docs/streams.md), or leave them out"
+            f"{path}, column {shown(name)}: {what} are read as texts, and those that are not in the first "
+            f"{len(probe):,} rows as {OTHER}; {advice}, or leave them out"
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
-            if i not in labels_at and i != self._listed and self._columns[i].nominal and _are_dates(cells)
+            for what, advice in _no_texts(cells)
+            if i not in labels_at and i != self._listed and self._columns[i].nominal
         ]
         self._plan = ColumnPlan(self._columns, chosen, source=str(path))
         self.schema = self._plan.schema(self.name, sparse=False)
@@ -329,10 +331,15 @@ def _values(cells: tuple[str, ...], more: bool) -> tuple[str, ...] | None:
     return (*met, OTHER) if more and OTHER not in met else met
 
 
-def _are_dates(cells: tuple[str, ...]) -> bool:
-    """Whether nine in ten of the values of a column are dates or times."""
+def _no_texts(cells: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """What nine in ten of the values of a column are that are read as texts and are none; and what to do about it."""
     given = [cell for cell in map(str.strip, cells) if cell not in MISSING]
-    return bool(given) and 10 * sum(DATE.fullmatch(cell) is not None for cell in given) >= 9 * len(given)
+    most = 0.9 * max(1, len(given))
+    if sum(DATE.fullmatch(cell) is not None for cell in given) >= most:
+        yield "dates or times", "make numbers of them before (see docs/streams.md)"
+    commas = sum(DECIMAL_COMMA.fullmatch(cell) is not None for cell in given)
+    if commas and commas + sum(_is_number(cell) for cell in given) >= most:
+        yield "numbers with a decimal comma", "write them with a point"
 
 
 def _is_number(text: str) -> bool:

@@ -130,12 +130,19 @@ class Matching:
         lines = []
         if self.missing and not self.appearing:
             means = "0" if self.target.sparse else "missing values"
+            places = set(self.columns.tolist())
+            names = [f.name for at, f in enumerate(self.target.features[: self.sizes[0]]) if at not in places]
             lines.append(
-                f"features of the model that are not in the stream: {self.missing:,} of {self.sizes[0]:,} ({means})"
+                f"features of the model that are not in the stream: {self.missing:,} of {self.sizes[0]:,} ({means}): "
+                f"{listed(names, 5)}"
             )
         if self.unknown:
             what = "new to it" if self.new_features else "left out"
-            lines.append(f"features of the stream that are not the model's: {self.unknown:,} ({what})")
+            new = np.flatnonzero((self.columns < 0) | (self.columns >= self.sizes[0]))
+            names = [self.schema.features[at].name for at in new.tolist()]
+            lines.append(
+                f"features of the stream that are not the model's: {self.unknown:,} ({what}): {listed(names, 5)}"
+            )
         if self.lost:
             lines.append(f"values of nominal features that are not the model's: {self.lost:,} (missing values)")
         return lines

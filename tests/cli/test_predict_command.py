@@ -88,8 +88,8 @@ def test_features_alone_in_any_order(trained, capsys):
     write_csv("x.csv", ["c", "spam", "a"], ["more", "and"])
     assert predict(trained / "model", "x.csv", "--out", "p.jsonl") == 0
     assert capsys.readouterr().err.splitlines() == [
-        "warning: features of the model that are not in the stream: 1 of 3 (missing values)",
-        "warning: features of the stream that are not the model's: 2 (left out)",
+        "warning: features of the model that are not in the stream: 1 of 3 (missing values): b",
+        "warning: features of the stream that are not the model's: 2 (left out): more, and",
         "warning: labels of the model that have a column: 1 of 3",
     ]
     assert predict(trained / "model", "x.csv", "--out", "p.jsonl", "--quiet") == 0

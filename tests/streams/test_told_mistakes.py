@@ -112,6 +112,24 @@ def test_labels_in_one_column(tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        (["1,5", "-2,25", ""], True),
+        (["1,5", "2", "3,0"], True),
+        (["1", "2"], False),
+        (["1,5", "red"], False),
+        (["1,5,3", "2,1,1"], False),
+    ],
+)
+def test_a_decimal_comma_is_told(tmp_path, values, told):
+    (tmp_path / "a.csv").write_text("size;n;l\n" + "".join(f"{value};{i};1\n" for i, value in enumerate(values)))
+    stream = open_stream(tmp_path / "a.csv", labels="l")
+    assert ["column 'size': numbers with a decimal comma are read as texts" in note for note in stream.notes] == [
+        True
+    ] * told
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
         (["2024-01-31", "2024-02-01", ""], True),
         (["2024-01-31T10:20:30.5Z", "2024-02-01 10:20"], True),
         (["31.01.2024", "1.2.2024"], True),
