@@ -19,10 +19,13 @@ root_doc = "README"
 nitpicky = True
 nitpick_ignore_regex = [
     # other projects' names are not looked up in the network
-    ("py:.*", r"(numpy|np|collections|contextlib|pathlib|typing|pydantic|rich|river|sklearn|scipy|pandas|polars)\..*"),
+    (
+        "py:.*",
+        r"(numpy|np|collections|contextlib|jinja2|pathlib|typing|pydantic|rich|river|sklearn|scipy|pandas|polars)\..*",
+    ),
     ("py:class", r"(os\.PathLike|abc\.ABC)"),
     ("py:class", r"dict\[str"),  # of dataclass fields with a factory, whose signatures Sphinx cannot take apart
-    ("py:.*", r"(NDArray|ArrayLike|Any|Self|Literal.*|TypeVar|Ellipsis|optional|ConfigDict|BaseModel)"),
+    ("py:.*", r"(NDArray|ArrayLike|Any|Path|Self|Literal.*|TypeVar|Ellipsis|optional|ConfigDict|BaseModel)"),
 ]
 
 myst_heading_anchors = 4

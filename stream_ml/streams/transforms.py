@@ -24,7 +24,7 @@ class _Derived(Stream):
         self.inner = inner
         super().__init__(batch_size=inner.batch_size, on_error=inner.on_error)
         self.name, self.grows = inner.name, inner.grows
-        self.n_instances, self.notes = inner.n_instances, inner.notes
+        self.n_instances, self.notes = inner.n_instances, getattr(inner, "notes", ())
 
     @property  # the inner stream may start a new schema with every pass
     def schema(self) -> Schema:  # type: ignore[override]

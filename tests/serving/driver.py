@@ -120,8 +120,9 @@ class Running:
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has told."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """What it has told; a line that it is about to write does not count yet."""
+        written = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in written.splitlines() if line.startswith("{")]
 
     def text(self) -> str:
         return self.log.read_text()
