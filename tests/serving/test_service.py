@@ -88,6 +88,8 @@ def test_markers_of_transactions_at_the_end_of_the_input_are_passed(broker, tmp_
         producer.begin_transaction()
         for message in small_instances(50, seed=commits):
             producer.produce(topics["instances"], orjson.dumps(message))
+        # an abort that overtakes the opening of its transaction at the broker is an error there
+        assert producer.flush(30) == 0
         (producer.commit_transaction if commits else producer.abort_transaction)(30)
     kafka = {"servers": [broker.address], "client": client}
     config = write_config(tmp_path, broker, topics, kafka=kafka)
