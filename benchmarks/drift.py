@@ -1,11 +1,12 @@
 """How well drift is handled, on scenarios whose drifts are known: by scenario, and beside what is aimed at.
 
     python benchmarks/drift.py [--scenarios NAME ...] [--seeds 2] [--jobs 1] [--peers river.hoeffding_adaptive_tree]
-                               [--instances N] [--set KEY=VALUE ...] [--out runs/drift.jsonl]
+                               [--rows N] [--set KEY=VALUE ...] [--out runs/drift.jsonl]
 
 Each scenario (a file of simulators/scenarios, `NAME` or `NAME#VARIANT`; by default the classical grid, `stationary`,
 `local` and `correlation`) and seed is run in a process of its own: the learner; the same without drift handling
 (control); at each drift a fresh one (oracle) and one that was frozen before it; and peers, where they are asked for.
+`--rows` shortens the scenarios, their drifts' times and widths with them, for peers that take hours for all rows.
 Results are kept in `--out` and not made again while the code and the settings are the same. The same command prints
 the same figures, whatever the number of jobs. `docs/drift.md` says what they mean.
 """
@@ -30,7 +31,21 @@ SETTLED = 5000
 """Rows after which the partition of a stationary stream should stay."""
 
 
-def run(name: str, seed: int, overrides: list[str], of_model: dict[str, Any], peers: list[str]) -> dict[str, Any]:
+def shortened(source: str, overrides: list[str], rows: int) -> list[str]:
+    """Overrides under which a scenario has so many rows, and its drifts the same shares of them."""
+    from stream_ml.simulation import Scenario
+
+    whole = Scenario.load(source, overrides=overrides)
+    times = ("at", "width", "period")
+    drifts = [drift.model_dump(exclude_unset=True) for drift in whole.settings.drifts]
+    for drift in drifts:
+        drift |= {key: max(1, drift[key] * rows // whole.n_instances) for key in times if drift.get(key)}
+    return [*overrides, f"n_instances={rows}", f"drifts={json.dumps(drifts)}"]
+
+
+def run(
+    name: str, seed: int, overrides: list[str], of_model: dict[str, Any], peers: list[str], rows: int | None = None
+) -> dict[str, Any]:
     """All figures of one scenario and seed."""
     from stream_ml import IHomerClassifier
     from stream_ml.evaluation import (
@@ -47,6 +62,8 @@ def run(name: str, seed: int, overrides: list[str], of_model: dict[str, Any], pe
 
     path, _, variant = name.partition("#")
     source = str(FOLDER / f"{path}.yaml") + (f"#{variant}" if variant else "")
+    if rows:
+        overrides = shortened(source, overrides, rows)
     scenario = Scenario.load(source, seed=seed, overrides=overrides)
     n = scenario.n_instances
 
@@ -201,13 +218,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="1 .. N (default 2)")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME", help="such as river.hoeffding_adaptive_tree")
+    parser.add_argument("--rows", type=int, metavar="N", help="shorten scenarios and their drifts to N rows")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="overrides", help="of the scenarios")
     parser.add_argument("--model", default="{}", metavar="JSON", help="parameters of the learner")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/drift.jsonl"), help="finished runs (default runs/drift.jsonl)"
     )
     options = parser.parse_args()
-    settings = [options.overrides, json.loads(options.model), options.peers]
+    settings = [options.overrides, json.loads(options.model), options.peers, options.rows]
     digest = code()
     kept: dict[str, dict[str, Any]] = {}
     if options.out.exists():
