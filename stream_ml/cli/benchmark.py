@@ -102,7 +102,9 @@ def run_task(task: Task) -> Measured:
     from stream_ml.benchmark import measure
     from stream_ml.cli.sources import open_source
     from stream_ml.evaluation import needs_gates, warm_up
+    from stream_ml.threads import set_threads
 
+    set_threads(1)  # as its peers
     stream = open_source(task.section)
     if task.name in PEERS:
         model: Any = peer_named(task.name).build(task.parameters)

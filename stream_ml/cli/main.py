@@ -19,6 +19,7 @@ __all__ = ["app", "main", "run"]
 SIGNALLED, INTERRUPTED, WRONG_INPUT, CLOSED_PIPE, UNWRITTEN, FAILED = 128, 130, 2, 141, 1, 1
 ALLOCATIONS = 50_000
 """Objects between two searches for garbage; Python looks after every 700 or 2,000."""
+THREADS = "STREAM_ML_THREADS"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = typer.Typer(
@@ -40,8 +41,14 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", envvar=THREADS, help="Threads that learn; else all cores. Changes no result."),
+    ] = None,
 ) -> None:
     """Online multi-label learning on real streams."""
+    if threads is not None:
+        os.environ[THREADS] = str(threads)  # for processes that this one starts, too
 
 
 @app.command()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
 from stream_ml.experts import _kernels as k
-from stream_ml.experts.design import Design
+from stream_ml.experts.design import Design, DesignRows
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import AGAIN, ALL_KNOWN, LEARN, Batch
 from stream_ml.streams.dense import csr_of
+from stream_ml.threads import run_all
 
 __all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool"]
 
@@ -53,7 +55,11 @@ FIRST_SQUARES = 1.0
 BAYES_ROWS = 20.0
 """After a drift of all labels, what naive Bayes learned before weighs as much as so many rows."""
 RESTARTED = (ROOT_EXPERTS.index("linear_unit_adaptive"), ROOT_EXPERTS.index("linear"))
-PRIOR = ROOT_EXPERTS.index("prior")
+PRIOR, BAYES, RECENCY, NEIGHBOURS = (
+    ROOT_EXPERTS.index(name) for name in ("prior", "naive_bayes", "recency", "neighbours")
+)
+TOGETHER_ROWS = 32
+"""Rows from which on it pays to hand experts to other threads."""
 
 
 class ExpertPool:
@@ -95,7 +101,7 @@ class ExpertPool:
         self.bayes = _grow_bayes(None, 0, 0)
         self.recency = k.RecencyState(none, none, none, none, one.copy(), np.zeros(0, dtype=np.bool_))
         self.neighbours = Neighbours(sparse=sparse, window=window, neighbours=neighbours, memory_limit_mb=neighbours_mb)
-        self._buffer = np.zeros(0, dtype=np.float32)
+        self._buffers = np.zeros((len(SLEEPERS), 0), dtype=np.float32)  # one for each that may run beside others
 
     @property
     def n_experts(self) -> int:
@@ -121,7 +127,7 @@ class ExpertPool:
         self.bayes = _grow_bayes(self.bayes, d, m)
         self.prior = k.PriorState(**_grow_counts(self.prior, m))
         self.recency = k.RecencyState(**_grow_counts(self.recency, m))
-        self._buffer = np.zeros(m, dtype=np.float32)
+        self._buffers = np.zeros((len(SLEEPERS), m), dtype=np.float32)
         self._start_weights(n_known)
 
     def _start_weights(self, first: int) -> None:
@@ -135,6 +141,7 @@ class ExpertPool:
         logits: NDArray[np.float32],
         awake: NDArray[np.bool_] | None = None,
         unknown: NDArray[np.bool_] = ALL_KNOWN,
+        beside: Callable[[Batch], Sequence[Callable[[], object]]] | None = None,
     ) -> tuple[Nearest, Batch]:
         """Predict, then learn each row (as its mode says); log-odds go to `logits` (rows, experts, labels).
 
@@ -142,30 +149,59 @@ class ExpertPool:
         what they were. `unknown` is the block's own (`Batch.unknown_labels`). Gives each row's nearest neighbours, and
         the block for learners that need whole label sets: labels that are not known are as the first linear expert
         that is awake, else the prior, had them before it learned the row; what is learned again is not learned there.
+
+        Experts do not depend on one another and run on several threads, together with the tasks that `beside` gives for
+        the block of whole label sets.
         """
         if awake is None:
             awake = np.ones(len(ROOT_EXPERTS), dtype=np.bool_)
-        whole = _once(block)
-        rows = self.design.rows(whole)
-        y, mode, n = (block.y_indptr, block.y_indices), block.mode, self.n_labels
-        for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
-            values = rows.unit if slot % 2 else rows.standard
-            if awake[slot]:
-                out, x = logits[:, slot], (rows.indptr, rows.indices, values)
-                k.linear_block(state, *x, *y, mode, unknown, n, rate, adaptive, self._buffer, out)
-        k.prior_block(self.prior, *y, mode, unknown, n, self.prior_fading, logits[:, PRIOR])
-        k.recency_block(self.recency, *y, mode, unknown, n, self.prior_fading, logits[:, 6])
+        whole, y = _once(block), (block.y_indptr, block.y_indices)
+        rows, together = self.design.rows(whole), len(block) >= TOGETHER_ROWS
+        # neighbours, and labels that are not known, begin with what the prior says
+        k.prior_block(self.prior, *y, block.mode, unknown, self.n_labels, self.prior_fading, logits[:, PRIOR])
+        known = self._label_by_label(block, rows, logits, awake, unknown)
         if len(unknown):
+            run_all(known, together=together)
             guide = next((slot for slot in range(len(self.linear)) if awake[slot]), PRIOR)
-            whole = _filled(whole, unknown, logits[: len(block), guide])
-        if awake[5]:
-            centred, out = self.design.centred, logits[:, 5]
-            y, x = (whole.y_indptr, whole.y_indices), (rows.indptr, rows.indices, rows.values)
-            k.naive_bayes_block(self.bayes, *x, *y, whole.mode, centred, n, self._buffer, out)
+            known, whole = [], _filled(whole, unknown, logits[: len(block), guide])
+        nearest: list[Nearest] = []
+        tasks: list[Callable[[], object]] = [lambda: nearest.append(self._neighbours(whole, rows, logits))]
+        tasks += beside(whole) if beside is not None else ()
+        if awake[BAYES]:
+            tasks.append(partial(self._bayes, whole, rows, logits[:, BAYES]))
+        run_all([*tasks, *known], together=together)
+        return nearest[0], whole
+
+    def _label_by_label(
+        self,
+        block: Batch,
+        rows: DesignRows,
+        logits: NDArray[np.float32],
+        awake: NDArray[np.bool_],
+        unknown: NDArray[np.bool_],
+    ) -> list[Callable[[], object]]:
+        """The linear experts and recency, which learn each label that is known by itself, as tasks."""
+        of_all = (block.y_indptr, block.y_indices, block.mode, unknown, self.n_labels)
+        tasks: list[Callable[[], object]] = []
+        for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
+            if awake[slot]:
+                x = (rows.indptr, rows.indices, rows.unit if slot % 2 else rows.standard)
+                buffer, out = self._buffers[slot], logits[:, slot]
+                tasks.append(partial(k.linear_block, state, *x, *of_all, rate, adaptive, buffer, out))
+        tasks.append(partial(k.recency_block, self.recency, *of_all, self.prior_fading, logits[:, RECENCY]))
+        return tasks
+
+    def _bayes(self, whole: Batch, rows: DesignRows, out: NDArray[np.float32]) -> None:
+        x, y = (rows.indptr, rows.indices, rows.values), (whole.y_indptr, whole.y_indices)
+        centred, buffer = self.design.centred, self._buffers[-1]
+        k.naive_bayes_block(self.bayes, *x, *y, whole.mode, centred, self.n_labels, buffer, out)
+
+    def _neighbours(self, whole: Batch, rows: DesignRows, logits: NDArray[np.float32]) -> Nearest:
+        """The nearest rows, and their votes; none where that expert is left out."""
         if not self.neighbours.n_neighbours:
-            none = np.zeros((len(block), 0), dtype=np.int32)
-            return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none), whole
-        return self.neighbours.process(whole, rows, n, logits[:, PRIOR], logits[:, 7]), whole
+            none = np.zeros((len(whole), 0), dtype=np.int32)
+            return Nearest(none, none.astype(np.float32), none[:, 0:0].ravel(), none)
+        return self.neighbours.process(whole, rows, self.n_labels, logits[:, PRIOR], logits[:, NEIGHBOURS])
 
     def hurry(self, labels: NDArray[np.int32], keep: float) -> None:
         """After a drift of `labels`: keep the share `keep` of the evidence that makes the linear experts' steps short.
@@ -244,7 +280,7 @@ class ExpertPool:
         }
         self.recency = part.part("recency.").load(k.RecencyState, recency)
         self.neighbours.load_state_dict(part.part("neighbours."), self.design.n_columns, self.n_labels)
-        self._buffer = np.zeros(m, dtype=np.float32)
+        self._buffers = np.zeros((len(SLEEPERS), m), dtype=np.float32)
 
 
 def _linear_specs(d: int, m: int, adaptive: bool) -> dict[str, Spec]:

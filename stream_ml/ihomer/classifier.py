@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from stream_ml.experts import (
     SleepSchedule,
     Stacking,
 )
-from stream_ml.ihomer._kernels import cluster_losses, route_labels
+from stream_ml.ihomer._kernels import cluster_losses
 from stream_ml.ihomer.collected import Collected
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.explain import BlockResult, Explaining
@@ -254,21 +254,12 @@ class IHomerClassifier(Explaining, Saving):
             nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
             return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits[: len(block)], None)
         unknown = block.unknown_labels(n_labels)
-        nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown)
+
+        def trees(whole: Batch) -> list[Callable[[], None]]:
+            return partition.tasks(whole, self.n_learned, logits[:, roots:leaves])
+
+        nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown, trees)
         self._extra.process(block, whole, unknown, n_labels, logits[:, leaves:])
-        local_indptr = np.empty((partition.n_slots, len(block) + 1), dtype=np.int64)
-        local_indices = np.empty(len(whole.y_indices), dtype=np.int32)
-        cursor = np.zeros(partition.n_slots, dtype=np.int64)
-        route_labels(
-            whole.y_indptr,
-            whole.y_indices,
-            partition.slot_of,
-            partition.position_of,
-            cursor,
-            local_indptr,
-            local_indices,
-        )
-        partition.process(whole, local_indptr, local_indices, self.n_learned, logits[:, roots:leaves])
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
         self._watch_block(block, p, unknown)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted

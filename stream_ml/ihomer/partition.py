@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.ihomer._kernels import scatter_logits
+from stream_ml.ihomer._kernels import route_labels, scatter_logits
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.learner import ClusterLearner
 from stream_ml.ihomer.parameters import IHomerParameters
@@ -61,22 +62,22 @@ class Partition:
 
     # -- the hot path ---------------------------------------------------------------------------------------------
 
-    def process(
-        self,
-        block: Batch,
-        y_indptr: NDArray[np.int64],
-        y_indices: NDArray[np.int32],
-        n_learned: int,
-        out: NDArray[np.float32],
-    ) -> None:
-        """Every learner predicts and learns the block; leaf log-odds go to `out` (rows, leaf slots, labels)."""
+    def tasks(self, block: Batch, n_learned: int, out: NDArray[np.float32]) -> list[Callable[[], None]]:
+        """For each learner, to predict and learn the block; leaf log-odds go to `out` (rows, leaf slots, labels)."""
         if not self.settings.tree.enabled:
-            return
+            return []
+        y_indptr = np.empty((self.n_slots, len(block) + 1), dtype=np.int64)
+        y_indices = np.empty(len(block.y_indices), dtype=np.int32)
+        cursor = np.zeros(self.n_slots, dtype=np.int64)
+        route_labels(block.y_indptr, block.y_indices, self.slot_of, self.position_of, cursor, y_indptr, y_indices)
         mode = block.mode | np.uint8(PREDICT)  # stacking learns from the log-odds of rows that are only learned, too
-        for slot, learner in enumerate(self.learners.values()):
+
+        def run(slot: int, learner: ClusterLearner) -> None:
             part = np.empty((len(block), out.shape[1], len(learner.labels)), dtype=np.float32)
             learner.process(block, mode, y_indptr[slot], y_indices, n_learned, part)
             scatter_logits(part, learner.labels, out)
+
+        return [partial(run, slot, learner) for slot, learner in enumerate(self.learners.values())]
 
     def learn_labels(self, block: Batch) -> None:
         """Count the block's label co-occurrence."""

@@ -1,0 +1,133 @@
+"""Independent pieces of work on several cores: each has memory of its own, so that their number changes no result."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from stream_ml.errors import ConfigError
+
+__all__ = ["run_all", "set_threads", "threads"]
+
+VARIABLES = "STREAM_ML_THREADS", "NUMBA_NUM_THREADS"
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time that a container has in each period, and the period's length (cgroup v2)."""
+
+_given: int | None = None
+_helpers: ThreadPoolExecutor | None = None
+_inside = threading.local()
+
+
+def threads() -> int:
+    """Threads that learn: what `set_threads` said, else `STREAM_ML_THREADS`, `NUMBA_NUM_THREADS`, or all usable cores.
+
+    Raises
+    ------
+    ConfigError
+        One of the variables is not a number of threads.
+    """
+    return _usual() if _given is None else _given
+
+
+@cache
+def _usual() -> int:
+    """What the environment says; asked once."""
+    for name in VARIABLES:
+        if text := os.environ.get(name, ""):
+            if not (text.isascii() and text.isdigit() and int(text)):
+                raise ConfigError(f"{name}: expected a number of threads, at least 1, found {text!r}")
+            return int(text)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):  # not in a container, or no bound
+        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
+        cores = min(cores, max(1, quota // period))
+    return cores
+
+
+def set_threads(n: int | None) -> None:
+    """Learn with `n` threads from now on, in this process; None: as many as its environment says.
+
+    Results do not depend on it. Two cores make a block of rows 1.2 to 1.5 times as fast (docs/performance.md); where
+    several models learn at a time, each in a process of its own, one thread is best.
+
+    Raises
+    ------
+    ValueError
+        `n` is below 1.
+
+    Examples
+    --------
+    >>> set_threads(1)
+    >>> threads()
+    1
+    >>> set_threads(None)
+    """
+    if n is not None and n < 1:
+        raise ValueError(f"there must be at least one thread, not {n}")
+    global _given, _helpers
+    helpers, _given, _helpers = _helpers, n, None
+    _usual.cache_clear()
+    if helpers is not None:
+        helpers.shutdown()
+
+
+def run_all(tasks: Sequence[Callable[[], object]], *, together: bool = True) -> None:
+    """Run tasks that do not depend on one another, on several threads if `together`; put long ones first.
+
+    Returns, or raises what the first of those that failed raised, when all have ended.
+    """
+    n = min(threads(), len(tasks)) if together and not getattr(_inside, "task", False) else 1
+    if n == 1:
+        for task in tasks:
+            task()
+        return
+    left, failures = deque(enumerate(tasks)), {}
+
+    def work() -> None:
+        _inside.task = True
+        try:
+            while left:
+                try:
+                    number, task = left.popleft()
+                except IndexError:  # another thread was quicker
+                    return
+                try:
+                    task()
+                except BaseException as error:
+                    failures[number] = error
+        finally:
+            _inside.task = False
+
+    helping = [_pool().submit(work) for _ in range(n - 1)]
+    try:
+        work()
+    finally:
+        for future in helping:  # those that have not begun have nothing left to do
+            future.cancel()
+        wait(helping)
+    if failures:
+        raise failures[min(failures)]
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Threads beside the one that asks, which works, too."""
+    global _helpers
+    if _helpers is None:
+        _helpers = ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="learn")
+    return _helpers
+
+
+def _forked() -> None:
+    """A child has none of its parent's threads."""
+    global _helpers
+    _helpers = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

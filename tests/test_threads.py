@@ -1,0 +1,153 @@
+"""Work on several threads: everything runs once, failures are told, and results do not depend on how many there are."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from stream_ml import IHomerClassifier
+from stream_ml import threads as module
+from stream_ml.errors import ConfigError
+from stream_ml.simulation import Scenario
+from stream_ml.streams import Batch
+from stream_ml.threads import run_all, set_threads, threads
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    yield
+    set_threads(None)
+
+
+def scenario(kind: str, n: int) -> Scenario:
+    dense = {"kind": "multilabel", "base": "tree", "n_features": 12, "n_labels": 9, "n_groups": 3}
+    topics = {"kind": "topics", "n_labels": 40, "n_groups": 4, "n_features": 300, "length": 10.0}
+    settings: dict = {"n_instances": n, "generator": topics if kind == "sparse" else dense}
+    if kind != "sparse":
+        settings["drifts"] = [{"kind": "concept", "shape": "sudden", "at": n // 2}]
+    return Scenario.load(settings, seed=3)
+
+
+def partly(batch: Batch) -> Batch:
+    """A third of the labels is not known."""
+    shape = len(batch), batch.n_labels
+    y, x = np.zeros(shape), np.full((len(batch), batch.n_features), np.nan)
+    y[np.repeat(np.arange(len(batch)), np.diff(batch.y_indptr)), batch.y_indices] = 1
+    x[np.repeat(np.arange(len(batch)), np.diff(batch.x_indptr)), batch.x_indices] = batch.x_values
+    y[np.random.default_rng(batch.first).random(shape) < 0.3] = np.nan
+    return Batch.from_dense(batch.schema, x, y, first=batch.first)
+
+
+def run(kind: str, n_threads: int) -> tuple[bytes, dict[str, bytes]]:
+    """Probabilities of a run, and the state it ends in."""
+    set_threads(n_threads)
+    model, change = IHomerClassifier(), partly if kind == "partly labelled" else lambda batch: batch
+    said = [model.test_then_train(change(batch)).probabilities for batch in scenario(kind, 3000).stream()]
+    return np.concatenate(said).tobytes(), {k: np.asarray(a).tobytes() for k, a in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "partly labelled"])
+def test_any_number_of_threads_gives_the_same(kind):
+    one = run(kind, 1)
+    assert run(kind, 2) == one
+    assert run(kind, 7) == one
+
+
+def test_tasks_run_at_the_same_time():
+    set_threads(2)
+    both = threading.Barrier(2)
+    run_all([lambda: both.wait(20)] * 2)  # each waits for the other
+
+
+def test_every_task_runs_once_and_the_first_failure_is_raised():
+    set_threads(3)
+    done: list[int] = []
+
+    def task(i: int) -> None:
+        done.append(i)
+        if i in {3, 7}:
+            raise ValueError(f"task {i}")
+
+    with pytest.raises(ValueError, match="task 3"):
+        run_all([lambda i=i: task(i) for i in range(20)])
+    assert sorted(done) == list(range(20))
+
+
+def test_few_rows_and_tasks_of_tasks_stay_on_their_thread():
+    set_threads(2)
+    here = threading.get_ident()
+    seen: list[int] = []
+    run_all([lambda: seen.append(threading.get_ident())] * 4, together=False)
+    assert set(seen) == {here}
+    inner: list[set[int]] = []
+
+    def outer() -> None:
+        mine: list[int] = []
+        run_all([lambda: mine.append(threading.get_ident())] * 4)
+        inner.append(set(mine))
+
+    run_all([outer] * 3)
+    assert all(len(ids) == 1 for ids in inner)
+    run_all([lambda: seen.clear()] * 2)  # and after it, several threads again
+    both = threading.Barrier(2)
+    run_all([lambda: both.wait(20)] * 2)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork")
+def test_a_forked_process_has_threads_of_its_own():
+    code = (
+        "import os, threading; from stream_ml.threads import run_all, set_threads; set_threads(2)\n"
+        "def both():\n    meet = threading.Barrier(2); run_all([lambda: meet.wait(20)] * 2)\n"
+        "both(); child = os.fork()\n"
+        "both()\n"
+        "if not child: os._exit(0)\n"
+        "print(os.waitpid(child, 0)[1])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.strip() == "0"
+
+
+def test_how_many_there_are(monkeypatch, tmp_path):
+    for name in module.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(module, "QUOTA", tmp_path / "cpu.max")
+    for text, n in ((None, 8), ("max 100000\n", 8), ("250000 100000\n", 2), ("50000 100000\n", 1)):
+        if text is not None:
+            module.QUOTA.write_text(text)
+        set_threads(None)
+        assert threads() == n
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    set_threads(None)
+    assert threads() == 3
+    monkeypatch.setenv("STREAM_ML_THREADS", "4")
+    set_threads(None)
+    assert threads() == 4
+    set_threads(5)
+    assert threads() == 5
+    monkeypatch.setenv("STREAM_ML_THREADS", "many")
+    set_threads(None)
+    with pytest.raises(ConfigError, match="STREAM_ML_THREADS: expected a number of threads, at least 1, found 'many'"):
+        threads()
+    with pytest.raises(ValueError, match="at least one thread, not 0"):
+        set_threads(0)
+
+
+def test_the_command_line_takes_a_number(tmp_path):
+    found = []
+    for n in (1, 2):
+        command = [sys.executable, "-m", "stream_ml.cli", "--threads", str(n), "evaluate", "--limit", "1500", "--quiet"]
+        environment = {**os.environ, "STREAM_ML_THREADS": "1"}  # which the option stands above
+        subprocess.run([*command, "--out", str(tmp_path / str(n))], check=True, timeout=300, env=environment)
+        found.append(json.loads((tmp_path / str(n) / "summary.json").read_text())["metrics"])
+    assert found[0] == found[1]
+    wrong = subprocess.run([*command[:4], "0", "evaluate"], capture_output=True, text=True, check=False, timeout=60)
+    assert wrong.returncode == 2
+    assert "--threads" in wrong.stderr
