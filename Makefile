@@ -46,9 +46,11 @@ wheel: $(STAMP)
 kafka: $(STAMP)
 	$(BIN)/python simulators/kafka/broker.py
 
-# What takes too long for every day: a thousand kills, two million instances, ten minutes of damaged files.
+# What takes too long for every day: a thousand kills, two million instances, ten minutes of damaged files; five million
+# instances whose memory and rate are watched.
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak tests/serving tests/storage
+	$(BIN)/python benchmarks/forever.py
 
 # MOA for the benchmark's Java peers: the jar of a pinned wheel, in .moa/ (Java 17 or newer is needed to run it).
 moa: .moa/moa.jar
