@@ -24,9 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _sources() -> str:
-    """A digest of all kernels: one that calls another must be compiled anew when the other changes."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*_kernels.py")):
+    """A digest of all kernels and the layouts they go by: one that uses another is compiled anew when that changes."""
+    digest, here = hashlib.sha256(), Path(__file__).parent
+    for path in sorted([*here.rglob("*_kernels.py"), *here.rglob("_layout.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -39,11 +39,23 @@ class _Cache(FunctionCache):
 
     flags: tuple[tuple[str, bool], ...] = ()
 
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        # of other kernels, an index is not even read: it may name classes that are elsewhere now
+        self._cache_file._version = f"{numba.__version__} {SOURCES}"
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The code of a signature, or None; without the half second of loading what only a compiler needs."""
+        """The code of a signature, or None; without the half second of loading what only a compiler needs.
+
+        What was cut short or damaged is forgotten, and compiled anew.
+        """
         rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        try:
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
+        except Exception:  # unpickling may raise anything
+            self.flush()
+            return None
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), SOURCES, self.flags)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from stream_ml.decisions._joint_kernels import lowest_bit
+from stream_ml.decisions._candidate_kernels import lowest_bit
 from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [

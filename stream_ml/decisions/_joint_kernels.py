@@ -1,53 +1,27 @@
-"""Compiled loops of the joint posterior: candidates for a row's label set, their scores, and what they teach.
+"""Compiled loops of the joint posterior: the scores of a row's candidates (`_candidate_kernels`), and what they teach.
 
-Sets are bit masks over the row's likely labels, the likeliest first: bit i is the label `top[i]`. A row's posterior is
-a softmax over at most `MOST` candidates of a linear score of `FEATURES` features, whose weights are learned online.
+A row's posterior is a softmax over at most `MOST` candidates of a linear score of `FEATURES` features, whose weights
+are learned online.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, mark_of, scale_sets, set_hash
+from stream_ml.decisions._candidate_kernels import DE_BRUIJN, NOVEL, ONE, collect, lowest_bit, mask_of, meet
+from stream_ml.decisions._layout import FEATURES, LARGEST, LIKELY, MOST, PART_BITS, SEEN, Scratch
+from stream_ml.decisions._set_kernels import count_set, find_set, scale_sets, set_hash
 from stream_ml.experts._stack_kernels import solve
 from stream_ml.jit import kernel, lean_kernel
 
-__all__ = [
-    "FEATURES",
-    "LIKELY",
-    "MOST",
-    "JointRows",
-    "JointState",
-    "independent_block",
-    "joint_block",
-    "likely_block",
-    "refresh_priors",
-]
+__all__ = ["MIX_RIDGE", "independent_block", "joint_block", "likely_block", "refresh_priors"]
 
 LEARN = 2
-LIKELY = 64
-"""Labels of a row that its candidates may have: one bit each."""
 LEAST_P = 0.002
 """Probability below which a label is in no candidate."""
-PREFIXES = 16
-PART_BITS = 8
-SEEN = 32
-MOST = 80
-"""Candidates of a row: prefixes, sets seen, sets of neighbours, the last set, the clusters' modes."""
-FEATURES = 8
 FLOOR = 1e-4
-LARGEST = 64
-"""Label cardinalities from here on are counted as one."""
-NOVEL = 3.0
-"""Rows that the smoothing of set frequencies is worth."""
-QUICK = 0.5
-"""Weight of frequency in the choice of seen sets."""
-HOPELESS = 8.0
-"""Seen sets whose quick score is this far behind the best are no candidates."""
 NEIGHBOUR = 0.02
 SAME_FADING = 0.97
 COVERAGE_FADING = 0.99
@@ -59,83 +33,8 @@ WIDE = 256
 RATE = 0.05
 MIX_DECAY = 0.9995
 MIX_RIDGE = 10.0
-ONE = np.uint64(1)
-DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-BIT_AT = np.zeros(64, dtype=np.int64)
-for _bit in range(64):
-    BIT_AT[((0x03F79D71B4CB0A89 << _bit) & (2**64 - 1)) >> 58] = _bit
 LARGE = 1e200
 """Weight of a row at which counts are written down anew."""
-
-
-class JointState(NamedTuple):
-    """What the joint posterior has learned; counts are in units of the first row (see `_set_kernels`)."""
-
-    unit: NDArray[np.float64]  # (1,) weight of the next row
-    rows: NDArray[np.float64]  # (1,)
-    learned: NDArray[np.int64]  # (1,)
-    label_counts: NDArray[np.float64]  # (L,)
-    cardinality: NDArray[np.float64]  # (LARGEST + 1,)
-    last: NDArray[np.int32]  # (1 + L,) size of the last set, and its labels
-    same: NDArray[np.float64]  # (1,) fading share of rows with the set of the row before
-    coverage: NDArray[np.float64]  # (1,) fading share of rows whose set was among the candidates
-    weights: NDArray[np.float64]  # (FEATURES,)
-    squares: NDArray[np.float64]  # (FEATURES,)
-    mix: NDArray[np.float64]  # (3,) of the stacked log-odds, the joint log-odds, 1
-    mix_information: NDArray[np.float64]  # (3, 3)
-    prior_odds: NDArray[np.float64]  # (L,) log-odds of the label's frequency, as of the last refresh
-    summary: NDArray[np.float64]  # (3,) log of summed odds, mean cardinality, silence of all clusters; as of then
-    silence: NDArray[np.float64]  # (clusters, 2) log chance that none of its labels is there: by priors, by counts
-    cluster_mass: NDArray[np.float64]  # (clusters,) rows with a label of the cluster
-    sets: SetTables  # one table, whole sets
-    cluster_sets: SetTables  # a table per cluster, the non-empty parts
-
-
-class JointRows(NamedTuple):
-    """The posterior of each row of a block."""
-
-    n_top: NDArray[np.int32]  # (rows,)
-    top: NDArray[np.int32]  # (rows, LIKELY) labels, likeliest first
-    chances: NDArray[np.float32]  # (rows, LIKELY) their stacked probabilities
-    marginals: NDArray[np.float32]  # (rows, LIKELY) probabilities, the posterior's mixed with the stacked ones
-    n_sets: NDArray[np.int32]  # (rows,)
-    sets: NDArray[np.uint64]  # (rows, MOST) candidates
-    posterior: NDArray[np.float32]  # (rows, MOST)
-    coverage: NDArray[np.float32]  # (rows,)
-
-
-class _Scratch(NamedTuple):
-    """Memory for one row's work, made once a block."""
-
-    rank: NDArray[np.int32]  # (L,) place among the likely labels, -1 of the others; so before and after every row
-    odds: NDArray[np.float64]  # (LIKELY,)
-    prior: NDArray[np.float64]  # (LIKELY,)
-    joint: NDArray[np.float64]  # (LIKELY,)
-    q: NDArray[np.float64]  # (LIKELY,)
-    features: NDArray[np.float64]  # (MOST, FEATURES)
-    votes: NDArray[np.float64]  # (MOST,)
-    posterior: NDArray[np.float64]  # (MOST,)
-    masks: NDArray[np.uint64]  # (SEEN,)
-    scores: NDArray[np.float64]  # (SEEN,)
-    logs: NDArray[np.float64]  # (LARGEST + 1,) log factorials
-    by_size: NDArray[np.float64]  # (LARGEST + 1, 2)
-    factor: NDArray[np.float64]  # (3, 3)
-    step: NDArray[np.float64]  # (3,)
-    gradient: NDArray[np.float64]  # (3,)
-    inputs: NDArray[np.float64]  # (3,)
-    done: NDArray[np.bool_]  # (L,)
-    part: NDArray[np.int32]  # (L,)
-    strange: NDArray[np.uint64]  # (1,) marks that no likely label has
-    likely: NDArray[np.uint64]  # (clusters,) the likely labels of a cluster, as a mask; of those that have any
-    mates: NDArray[np.uint64]  # (LIKELY,) the same of each likely label's cluster
-    parts: NDArray[np.uint64]  # (2**PART_BITS,) parts of candidates, as masks, whose worth is known; 0: none
-    worths: NDArray[np.float64]  # (2**PART_BITS,)
-
-
-@lean_kernel
-def lowest_bit(mask):
-    """Position of the lowest bit that is set (by a de Bruijn sequence: Leiserson, Prokop, Randall, MIT 1998)."""
-    return BIT_AT[((mask & (~mask + ONE)) * DE_BRUIJN) >> np.uint64(58)]
 
 
 @lean_kernel
@@ -179,115 +78,6 @@ def likely_block(probabilities, n_labels, n_top, tops, chances):
         n_top[row] = n
         for i in range(n):
             chances[row, i] = p[top[i]]
-
-
-@lean_kernel
-def _mask_of(labels, rank):
-    """The set as a mask over the likely labels, and whether it is one."""
-    mask = np.uint64(0)
-    for k in range(len(labels)):
-        if rank[labels[k]] < 0:
-            return mask, False
-        mask |= ONE << np.uint64(rank[labels[k]])
-    return mask, True
-
-
-@lean_kernel
-def _add_candidate(sets, n, mask):
-    """Add a candidate unless it is there; returns its place and how many there are."""
-    for i in range(n):
-        if sets[i] == mask:
-            return i, n
-    sets[n] = mask
-    return n, n + 1
-
-
-@lean_kernel
-def _best_seen(tables, table, rank, odds, prior, skip, strange, most, masks, scores):
-    """The sets of a table that a quick score likes best, in order; returns how many (at most `most`).
-
-    `skip` is taken off the log of each count, which is in units of the first row. Sets with `strange` marks have labels
-    that are not likely.
-    """
-    found = 0
-    for place in range(tables.used[table]):
-        if tables.marks[table, place] & strange:
-            continue
-        score, likely = 0.0, True
-        mask = np.uint64(0)
-        for k in range(tables.sizes[table, place]):
-            at = rank[tables.labels[table, place, k]]
-            if at < 0:
-                likely = False
-                break
-            mask |= ONE << np.uint64(at)
-            score += odds[at] - QUICK * prior[at]
-        if not likely:
-            continue
-        score += QUICK * (tables.log_counts[table, place] - skip)
-        if found and (score < scores[0] - HOPELESS or (found == most and score <= scores[most - 1])):
-            continue
-        at = min(found, most - 1)
-        while at > 0 and scores[at - 1] < score:
-            masks[at], scores[at] = masks[at - 1], scores[at - 1]
-            at -= 1
-        masks[at], scores[at] = mask, score
-        found = min(most, found + 1)
-    while found and scores[found - 1] < scores[0] - HOPELESS:
-        found -= 1
-    return found
-
-
-@lean_kernel
-def _meet(n_top, top, slot_of, s):
-    """Tell the likely labels which of them share a cluster, and forget what parts were worth to another row."""
-    s.parts[:] = 0
-    s.strange[0] = ~np.uint64(0)
-    for i in range(n_top):
-        s.strange[0] &= ~mark_of(top[i])
-    for i in range(n_top):
-        if slot_of[top[i]] >= 0:
-            s.likely[slot_of[top[i]]] = 0
-    for i in range(n_top):
-        if slot_of[top[i]] >= 0:
-            s.likely[slot_of[top[i]]] |= ONE << np.uint64(i)
-    for i in range(n_top):
-        s.mates[i] = s.likely[slot_of[top[i]]] if slot_of[top[i]] >= 0 else ONE << np.uint64(i)
-
-
-@lean_kernel
-def _cluster_modes(state, n_top, top, slot_of, s):
-    """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
-    unit, whole = state.unit[0], np.uint64(0)
-    rows = math.log(state.rows[0] / unit + NOVEL)
-    shift = rows + math.log(unit)
-    done = np.uint64(0)
-    rank, odds, prior, masks, scores = s.rank, s.odds, s.prior, s.masks, s.scores
-    for i in range(n_top):
-        cluster = slot_of[top[i]]
-        if cluster < 0 or (done >> np.uint64(i)) & ONE:
-            continue
-        independent, left = np.uint64(0), s.mates[i]
-        done |= left
-        gain = 0.0
-        while left:
-            j = lowest_bit(left)
-            left &= left - ONE
-            if odds[j] > 0.0:
-                independent |= ONE << np.uint64(j)
-                gain += odds[j]
-        chance = state.silence[cluster, 0]
-        best = gain + QUICK * (math.log(NOVEL) - rows + chance)
-        silent = QUICK * (state.silence[cluster, 1] + chance)
-        if silent > best:
-            best, independent = silent, np.uint64(0)
-        if (
-            _best_seen(state.cluster_sets, cluster, rank, odds, prior, shift, s.strange[0], 1, masks, scores)
-            and scores[0] > best
-        ):
-            independent = masks[0]
-        whole |= independent
-    return whole
 
 
 @lean_kernel
@@ -359,45 +149,6 @@ def _features(state, codes, mask, votes, recency, top, slot_of, n_clusters, s, o
     out[5] = recency
     out[6] = 1.0 if count > 0.01 else 0.0
     out[7] = size
-
-
-@lean_kernel
-def _collect(
-    state, n_top, top, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, s
-):  # fmt: skip
-    """Candidates of one row, with the neighbours' votes for each; returns how many, and the place of the last set."""
-    n = 0
-    rank, odds, votes, masks = s.rank, s.odds, s.votes, s.masks
-    votes[:] = 0.0
-    prefix = np.uint64(0)
-    for i in range(min(n_top, PREFIXES) + 1):
-        sets[n] = prefix
-        n += 1
-        if i == n_top or odds[i] < -4.0:
-            break
-        prefix |= ONE << np.uint64(i)
-    found = _best_seen(state.sets, 0, rank, odds, s.prior, math.log(state.unit[0]), s.strange[0], SEEN, masks, s.scores)
-    for i in range(found):
-        _, n = _add_candidate(sets, n, masks[i])
-    total = 1e-9
-    for i in range(len(near)):
-        if near[i] < 0:
-            break
-        total += near_weights[i]
-        mask, likely = _mask_of(near_labels[near[i], : near_sizes[near[i]]], rank)
-        if likely and n < MOST - 2:
-            place, n = _add_candidate(sets, n, mask)
-            votes[place] += near_weights[i]
-    for i in range(n):
-        votes[i] /= total
-    last = -1
-    if state.learned[0] > 0:
-        mask, likely = _mask_of(state.last[1 : 1 + state.last[0]], rank)
-        if likely:
-            last, n = _add_candidate(sets, n, mask)
-    if n_clusters > 1:
-        _, n = _add_candidate(sets, n, _cluster_modes(state, n_top, top, slot_of, s))
-    return n, last
 
 
 @lean_kernel
@@ -491,8 +242,8 @@ def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_
         p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
         odds[i] = math.log(p / (1.0 - p))
         s.prior[i] = state.prior_odds[top[i]]
-    _meet(n_top, top, slot_of, s)
-    n, last = _collect(
+    meet(n_top, top, slot_of, s)
+    n, last = collect(
         state, n_top, top, slot_of, n_clusters, near[row], near_weights[row], near_sizes, near_labels, sets, s
     )
     highest = -np.inf
@@ -542,7 +293,7 @@ def _learn_row(state, codes, row, n, labels, unknown, n_labels, slot_of, n_clust
                 if rank[label] >= 0:
                     known &= ~(ONE << np.uint64(rank[label]))
     if whole:
-        mask, likely = _mask_of(labels, rank)
+        mask, likely = mask_of(labels, rank)
         truth = -1
         if likely:
             for i in range(n):
@@ -591,7 +342,7 @@ def joint_block(
     logs = np.zeros(LARGEST + 1)
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
-    scratch = _Scratch(
+    scratch = Scratch(
         np.full(n_labels, -1, dtype=np.int32), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY),
         np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST), np.empty(SEEN, dtype=np.uint64), np.empty(SEEN),
         logs, np.empty((LARGEST + 1, 2)), np.empty((3, 3)), np.empty(3), np.empty(3), np.empty(3),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
 from stream_ml.decisions import _joint_kernels as k
+from stream_ml.decisions._layout import FEATURES, LARGEST, LIKELY, MOST, JointRows, JointState
 from stream_ml.decisions._set_kernels import SetTables, project_sets
 from stream_ml.decisions.saved import buckets, joint_state
 from stream_ml.experts.neighbours import Nearest
@@ -24,7 +25,7 @@ WIDTH = 32
 NO_EVIDENCE = -9.2
 FIRST_COVERAGE = 0.5
 FIRST_WEIGHTS = (1.0, 0.25, 0.1, 0.0, 0.2, 0.1, 0.0, 0.0)
-ROW_FIELDS = k.JointRows._fields
+ROW_FIELDS = JointRows._fields
 
 
 class JointPosterior:
@@ -51,17 +52,17 @@ class JointPosterior:
         self.n_labels, self.n_clusters = 0, 0
         self.slot_of = np.zeros(0, dtype=np.int64)
         self.codes = np.zeros(0, dtype=np.uint64)
-        self.state = k.JointState(
+        self.state = JointState(
             np.ones(1),
             np.zeros(1),
             np.zeros(1, dtype=np.int64),
             np.zeros(0),
-            np.zeros(k.LARGEST + 1),
+            np.zeros(LARGEST + 1),
             np.zeros(1, dtype=np.int32),
             np.full(1, 0.5),
             np.full(1, FIRST_COVERAGE),
             np.array(FIRST_WEIGHTS),
-            np.ones(k.FEATURES),
+            np.ones(FEATURES),
             np.array([0.5, 0.5, 0.0]),
             np.eye(3) * k.MIX_RIDGE,
             np.zeros(0),
@@ -122,7 +123,7 @@ class JointPosterior:
         nearest: Nearest,
         block: Batch,
         unknown: NDArray[np.bool_] = ALL_KNOWN,
-    ) -> k.JointRows:
+    ) -> JointRows:
         """The posterior of each row given its labels' probabilities (rows, labels); rows are then learned.
 
         `unknown` is the block's own (`Batch.unknown_labels`).
@@ -139,12 +140,12 @@ class JointPosterior:
         nearest: Nearest,
         block: Batch,
         unknown: NDArray[np.bool_] = ALL_KNOWN,
-    ) -> k.JointRows:
+    ) -> JointRows:
         """The same given each row's most probable labels alone, and their probabilities: (rows, LIKELY), best first."""
         rows = _new_rows(len(block))._replace(n_top=n_top, top=top, chances=chances)
         return self._posterior(rows, nearest, block, unknown)
 
-    def _posterior(self, rows: k.JointRows, nearest: Nearest, block: Batch, unknown: NDArray[np.bool_]) -> k.JointRows:
+    def _posterior(self, rows: JointRows, nearest: Nearest, block: Batch, unknown: NDArray[np.bool_]) -> JointRows:
         if not self.enabled:
             k.independent_block(rows)
             return rows
@@ -195,16 +196,16 @@ class JointPosterior:
         self.codes = _codes(n)
 
 
-def _new_rows(n: int) -> k.JointRows:
+def _new_rows(n: int) -> JointRows:
     """Room for the posterior of so many rows."""
-    return k.JointRows(
+    return JointRows(
         np.zeros(n, dtype=np.int32),
-        np.zeros((n, k.LIKELY), dtype=np.int32),
-        np.zeros((n, k.LIKELY), dtype=np.float32),
-        np.zeros((n, k.LIKELY), dtype=np.float32),
+        np.zeros((n, LIKELY), dtype=np.int32),
+        np.zeros((n, LIKELY), dtype=np.float32),
+        np.zeros((n, LIKELY), dtype=np.float32),
         np.zeros(n, dtype=np.int32),
-        np.zeros((n, k.MOST), dtype=np.uint64),
-        np.zeros((n, k.MOST), dtype=np.float32),
+        np.zeros((n, MOST), dtype=np.uint64),
+        np.zeros((n, MOST), dtype=np.float32),
         np.zeros(n, dtype=np.float32),
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_ml.arrays import capacity, grown, tuple_arrays
 from stream_ml.decisions import _decision_kernels as d
 from stream_ml.decisions import _threshold_kernels as t
-from stream_ml.decisions._joint_kernels import LIKELY, JointRows
+from stream_ml.decisions._layout import LIKELY, JointRows
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import ALL_KNOWN, PREDICT, Batch, Predictions
 

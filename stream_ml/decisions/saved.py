@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_ml.decisions import _joint_kernels as k
+from stream_ml.decisions import _layout as k
 from stream_ml.decisions._set_kernels import SetTables
 from stream_ml.states import LARGEST, Part, Spec
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from reference import decisions as twin
 
 from stream_ml.decisions import OBJECTIVES, Deciders, JointPosterior
-from stream_ml.decisions._joint_kernels import LIKELY, MOST, JointRows, lowest_bit
+from stream_ml.decisions._candidate_kernels import lowest_bit
+from stream_ml.decisions._layout import LIKELY, MOST, JointRows
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
 from stream_ml.decisions._threshold_kernels import _bin_of, thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes

@@ -66,7 +66,7 @@ def likely_block(p):
     return sorted((m for m, value in enumerate(p) if value >= LEAST_P), key=lambda m: (-p[m], m))[:LIKELY]
 
 
-def _mask_of(labels, likely):
+def mask_of(labels, likely):
     """The set, or None when a label of it is not likely."""
     return frozenset(labels) if set(labels) <= set(likely) else None
 
@@ -132,7 +132,7 @@ class Joint:
         """(set, score) of the sets of likely labels that a quick score likes best."""
         scored = []
         for labels, count in table.entries:
-            if _mask_of(labels, odds) is not None:
+            if mask_of(labels, odds) is not None:
                 score = sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
                 scored.append((labels, score + QUICK * (math.log(count) - skip)))
         best = max((score for _, score in scored), default=0.0)
@@ -152,7 +152,7 @@ class Joint:
             union |= max(options, key=lambda option: option[1])[0]
         return frozenset(union)
 
-    def _collect(self, top, odds, near):
+    def collect(self, top, odds, near):
         """Candidates, their share of the neighbours' votes, and the place of the last set (or None)."""
         candidates = [frozenset()]
         for i, label in enumerate(top[:PREFIXES]):
@@ -164,12 +164,12 @@ class Joint:
         votes, total = {}, 1e-9
         for labels, weight in near:
             total += weight
-            labels = _mask_of(labels, top)
+            labels = mask_of(labels, top)
             if labels is not None and len(candidates) < MOST - 2:
                 place = _add_candidate(candidates, labels)
                 votes[place] = votes.get(place, 0.0) + weight
         last = None
-        if self.learned and _mask_of(self.last, top) is not None:
+        if self.learned and mask_of(self.last, top) is not None:
             last = _add_candidate(candidates, self.last)
         if self.n_clusters > 1:
             _add_candidate(candidates, self._cluster_modes(odds))
@@ -198,10 +198,10 @@ class Joint:
         ]
 
     def _dependence(self, labels):
-        parts = self._meet(labels)
+        parts = self.meet(labels)
         return sum(self._worth(parts[c], c) if c in parts else self.silence[c][1] for c in range(self.n_clusters))
 
-    def _meet(self, labels):
+    def meet(self, labels):
         """The labels that share a cluster, by cluster."""
         clusters = {self.slot_of[m] for m in labels}
         return {c: frozenset(m for m in labels if self.slot_of[m] == c) for c in clusters}
@@ -254,7 +254,7 @@ class Joint:
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
         top = likely_block(p)
         odds = {m: logit(min(1 - FLOOR, max(FLOOR, p[m]))) for m in top}
-        candidates, votes, last = self._collect(top, odds, near)
+        candidates, votes, last = self.collect(top, odds, near)
         features = [self._features(c, votes[i], i == last, odds) for i, c in enumerate(candidates)]
         scores = [sum(w * f for w, f in zip(self.weights, row, strict=True)) for row in features]
         expo = [math.exp(s - max(scores)) for s in scores]
