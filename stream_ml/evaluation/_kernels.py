@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from stream_ml.jit import kernel, lean_kernel
+from stream_ml.streams.batch import LEARN, PREDICT
 
 __all__ = ["calibration_rows", "score_rows", "top_hits"]
 
@@ -105,41 +106,57 @@ def top_hits(probabilities, y_indptr, y_indices, unknown, chosen, hits):
 
 
 @kernel
-def calibration_rows(probabilities, y_indptr, y_indices, unknown, chosen, known, least, fading, bins, losses, prior):
-    """Add the rows named in `chosen`, with their first `known` (rows,) labels, to reliability table and log-losses.
+def calibration_rows(
+    probabilities, y_indptr, y_indices, unknown, mode, labelled, known, least, fading, bins, losses, prior
+):
+    """Add rows, of their labels the first `known` (rows,), to reliability table and log-losses.
 
-    Labels that are `unknown` (rows, labels; no rows: all are known) are left out.
+    Added are rows with `PREDICT` whose labels are known (`labelled`); the prior learns rows with `LEARN`, each after
+    its own loss is added. So labels that come late are late for the prior, too. Like a model it gives 0 to labels
+    beyond the highest that it has learned, and pays no more for that. Labels that are `unknown` (rows, labels; no rows:
+    all are known) are left out.
 
     `bins` (B, 3): pairs of row and label, their probabilities, their positives, for pairs of probability above `least`,
     in bins of equal width over [0, 1]. `losses` (3,): pairs, log-loss of the probabilities, log-loss of the prior.
-    `prior` (2, 1 + labels): fading number of rows before, and of positives; below the latter, of rows of which the
-    label was not known. A row is added after its own loss is.
+    `prior` (2, 1 + labels): fading number of rows learned, and of positives; below the latter, of rows of which the
+    label was not known.
     """
     n_bins = len(bins)
     positive = np.zeros(probabilities.shape[1], dtype=np.bool_)
-    for i in range(len(chosen)):
-        row = chosen[i]
+    met = prior.shape[1] - 1  # labels up to the highest learned
+    while met and prior[0, met] == 0.0:
+        met -= 1
+    for row in range(len(mode)):
+        scored, learned = labelled[row] and (mode[row] & PREDICT) != 0, (mode[row] & LEARN) != 0
         for j in range(y_indptr[row], y_indptr[row + 1]):
             positive[y_indices[j]] = True
-        losses[0] += known[row]
         for label in range(known[row]):
-            if len(unknown) and unknown[row, label]:
-                losses[0] -= 1.0
-                prior[0, 1 + label] *= fading
-                prior[1, 1 + label] = prior[1, 1 + label] * fading + 1.0
-                continue
-            p = probabilities[row, label]
-            q = (prior[0, 1 + label] + 0.5) / (prior[0, 0] - prior[1, 1 + label] + 1.0)
-            if p > least:
-                place = min(n_bins - 1, int(p * n_bins))
-                bins[place, 0] += 1.0
-                bins[place, 1] += p
-                bins[place, 2] += 1.0 if positive[label] else 0.0
-            right = float(p) if positive[label] else 1.0 - p
-            losses[1] -= math.log(min(1.0 - SURE, max(SURE, right)))
-            losses[2] -= math.log(q if positive[label] else 1.0 - q)
-            prior[0, 1 + label] = prior[0, 1 + label] * fading + (1.0 if positive[label] else 0.0)
-            prior[1, 1 + label] *= fading
-        prior[0, 0] = prior[0, 0] * fading + 1.0
+            hidden = len(unknown) > 0 and unknown[row, label]
+            if scored and not hidden:
+                p, q = float(probabilities[row, label]), 0.0
+                if label < met:
+                    q = (prior[0, 1 + label] + 0.5) / (prior[0, 0] - prior[1, 1 + label] + 1.0)
+                if p > least:
+                    place = min(n_bins - 1, int(p * n_bins))
+                    bins[place, 0] += 1.0
+                    bins[place, 1] += p
+                    bins[place, 2] += 1.0 if positive[label] else 0.0
+                losses[0] += 1.0
+                losses[1] -= log_of_right(p, positive[label])
+                losses[2] -= log_of_right(q, positive[label])
+            if learned:
+                on = positive[label] and not hidden
+                prior[0, 1 + label] = prior[0, 1 + label] * fading + (1.0 if on else 0.0)
+                prior[1, 1 + label] = prior[1, 1 + label] * fading + (1.0 if hidden else 0.0)
+        if learned:
+            prior[0, 0] = prior[0, 0] * fading + 1.0
         for j in range(y_indptr[row], y_indptr[row + 1]):
             positive[y_indices[j]] = False
+            if learned:
+                met = max(met, y_indices[j] + 1)
+
+
+@lean_kernel
+def log_of_right(p, positive):
+    """Log of the probability that was given to what is so, kept from 0 and 1."""
+    return math.log(min(1.0 - SURE, max(SURE, p if positive else 1.0 - p)))

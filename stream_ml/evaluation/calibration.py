@@ -22,7 +22,8 @@ class Calibration:
     The expected calibration error is over the pairs whose probability is above `least` (nearly all pairs are negative
     and near 0, and would hide the others), in bins of equal width: the mean distance of mean probability and share of
     positives (Naeini, Cooper, Hauskrecht, AAAI 2015). The log-loss, over all pairs, stands beside that of each label's
-    fading frequency, which knows nothing of the instance.
+    fading frequency, which knows nothing of the instance: over the same pairs, with labels that it learns no earlier
+    than the model does, and of labels beyond the highest learned so far 0 as the model says.
 
     Parameters
     ----------
@@ -49,21 +50,24 @@ class Calibration:
         self.least, self.fading = least, fading
         self._bins, self._losses, self._prior = np.zeros((bins, 3)), np.zeros(3), np.zeros((2, 1))
 
-    def update(self, batch: Batch, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> None:
-        """Add rows of a batch: those named, or all. Predictions without probabilities add nothing."""
+    def update(self, batch: Batch, predictions: Predictions) -> None:
+        """Add the rows of a batch that were to be predicted and whose labels are known; once, in order.
+
+        The frequencies wait for labels as a model does: they learn the rows that are to be learned, each after it was
+        predicted. Predictions without probabilities add nothing.
+        """
         if predictions.probabilities is None:
             return
-        chosen = np.arange(len(batch), dtype=np.int64) if rows is None else rows
         p = np.ascontiguousarray(predictions.probabilities, dtype=np.float32)
         self._prior = grown(self._prior, (2, 1 + capacity(p.shape[1], self._prior.shape[1] - 1)))
-        known = batch.labels_known()
         calibration_rows(
             p,
             batch.y_indptr,
             batch.y_indices,
             batch.unknown_labels(p.shape[1]),
-            chosen,
-            known,
+            batch.mode,
+            batch.labelled,
+            batch.labels_known(),
             self.least,
             self.fading,
             self._bins,

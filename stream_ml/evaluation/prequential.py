@@ -150,13 +150,13 @@ class _Scored:
         start = time.perf_counter()
         predictions = self.model.test_then_train(batch)
         self.seconds += time.perf_counter() - start
+        self.calibration.update(batch, predictions)
         return predictions
 
     def score(self, batch: Batch, predictions: Predictions, rows: np.ndarray) -> None:
         for metrics in (self.overall, self.faded, self.window):
             metrics.update(batch, predictions, rows)
         self.ranked.update(batch, predictions, rows)
-        self.calibration.update(batch, predictions, rows)
         for name, alternative in predictions.alternatives.items():
             self.alternatives.setdefault(name, Metrics()).update(batch, alternative, rows)
 

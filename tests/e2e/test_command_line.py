@@ -125,3 +125,13 @@ def test_labels_known_in_part(tmp_path):
     assert summary["metrics"]["micro_f1"] > 0.8
     told = [orjson.loads(row)["labels"] for row in (tmp_path / "out/predictions.jsonl").read_bytes().splitlines()]
     assert told == [None if labels == {"a": None} else labels for labels in (row["y"] for row in rows)]
+
+
+def test_labels_that_come_late_are_late_for_the_frequencies_beside_the_model_too(tmp_path):
+    line = ["evaluate", "--limit", "2000", "--delay", "500", "--batch-size"]
+    for size in ("1000", "300"):
+        subprocess.run([*COMMAND, *line, size, "--out", size, "--quiet"], check=True, cwd=tmp_path)
+    one, other = (orjson.loads((tmp_path / size / "summary.json").read_bytes()) for size in ("1000", "300"))
+    assert one["calibration"] == other["calibration"]
+    # no label is known of the first 500 rows: what is said of them costs both the same
+    assert 1 < one["calibration"]["log_loss"] < one["calibration"]["prior_log_loss"]

@@ -34,12 +34,21 @@ def top_hits(probabilities, truths, unknown, k):
     return hits
 
 
-def calibration_rows(probabilities, truths, unknown, least, fading, n_bins):
-    """Pairs, summed probability and positives per bin; pairs, log-loss and the fading prior's log-loss."""
+def log_of_right(p, positive):
+    """Log of the probability that was given to what is so, 1e-6 or more away from 0 and 1."""
+    return math.log(min(1 - 1e-6, max(1e-6, p if positive else 1 - p)))
+
+
+def calibration_rows(probabilities, truths, unknown, modes, least, fading, n_bins):
+    """Pairs, summed probability and positives per bin; pairs, log-loss and the fading prior's log-loss.
+
+    `modes`: whether each row is predicted, and whether it is learned.
+    """
     bins, losses, seen = [[0.0] * 3 for _ in range(n_bins)], [0.0] * 3, []
-    for p, y, hidden in zip(probabilities, truths, unknown, strict=True):
+    for p, y, hidden, (predicted, learned) in zip(probabilities, truths, unknown, modes, strict=True):
+        met = max((label for z, _ in seen for label in z), default=-1)
         for label, value in enumerate(p):
-            if label in hidden:
+            if label in hidden or not predicted:
                 continue
             if value > least:
                 cell = bins[min(n_bins - 1, int(value * n_bins))]
@@ -49,7 +58,8 @@ def calibration_rows(probabilities, truths, unknown, least, fading, n_bins):
             known = [(age, label in z) for age, (z, gone) in enumerate(reversed(seen)) if label not in gone]
             prior = (sum(fading**age * on for age, on in known) + 0.5) / (sum(fading**age for age, _ in known) + 1)
             losses[0] += 1
-            losses[1] -= math.log(min(1 - 1e-6, max(1e-6, value if label in y else 1 - value)))
-            losses[2] -= math.log(prior if label in y else 1 - prior)
-        seen.append((y, hidden))
+            for place, said in ((1, value), (2, prior if label <= met else 0.0)):
+                losses[place] -= log_of_right(said, label in y)
+        if learned:
+            seen.append((y, hidden))
     return bins, losses
