@@ -119,7 +119,9 @@ def _run(
     from stream_ml.evaluation import needs_gates, prequential, warm_up
     from stream_ml.streams import Matched
 
-    stream = open_source(config.stream)
+    model, evaluation = _model(config, stopped), config.evaluation
+    schema = None if config.model.file is None else getattr(model, "schema", None)
+    stream = open_source(config.stream) if schema is None else open_source(config.stream, known=schema)
     if compare and (config.stream.source is None or not is_scenario(config.stream.source)):
         raise ConfigError("--compare starts learners in the middle of a stream, which needs a scenario")
     trace = _trace(stream, config, stopped)
@@ -130,8 +132,7 @@ def _run(
         if trace is not None:
             trace.update(batch, predictions)
 
-    model, evaluation = _model(config, stopped), config.evaluation
-    if config.model.file is not None and (schema := getattr(model, "schema", None)) is not None:
+    if schema is not None:
         stream = Matched(stream, schema)
     if not quiet:
         for note in getattr(stream, "notes", ()):

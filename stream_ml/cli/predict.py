@@ -208,6 +208,7 @@ def opened(
             limit=limit,
             on_error=on_error,
             batch_size=size,
+            known=schema,
         )
     return model, Matched(inner, schema, new_features=False)
 
@@ -244,15 +245,18 @@ def _predict(
                 _say(console, rate)
     if stream.grows:
         _warn(stream, console)
+    if stream.matching is not None:
+        for line in stream.matching.values_told():
+            _say(console, f"warning: {line}")
     return rows
 
 
 def _warn(stream: Matched, console: Console) -> None:
-    """Tell what does not match."""
+    """Tell which columns do not match."""
     matching = stream.matching
     if matching is None:
         return
-    lines = matching.told()
+    lines = matching.columns_told()
     if not stream.grows and 0 < matching.labels_met < matching.sizes[1]:
         lines.append(f"labels of the model that have a column: {matching.labels_met:,} of {matching.sizes[1]:,}")
     for line in lines:

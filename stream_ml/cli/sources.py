@@ -10,7 +10,7 @@ from stream_ml.cli.config import StreamSection
 from stream_ml.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stream_ml.streams import Drift, Stream
+    from stream_ml.streams import Drift, Schema, Stream
 
 __all__ = ["expected_rows", "is_scenario", "knows_truth", "open_source", "truth_of", "truth_path"]
 
@@ -19,10 +19,10 @@ COUNTED_BYTES = 256 << 20
 DATA_LINE = re.compile(rb"^[ \t]*@data\b", re.IGNORECASE | re.MULTILINE)
 
 
-def open_source(section: StreamSection, *, start: int = 0) -> Stream:
+def open_source(section: StreamSection, *, start: int = 0, known: Schema | None = None) -> Stream:
     """The file or scenario of a configuration, or the built-in stream, as a re-iterable of batches.
 
-    A scenario may be opened at a later row than its first.
+    A scenario may be opened at a later row than its first; of a file some features may be `known` (see `open_stream`).
 
     Raises
     ------
@@ -49,6 +49,7 @@ def open_source(section: StreamSection, *, start: int = 0) -> Stream:
             on_error=section.on_error,
             header=section.header,
             label_separator=section.label_separator,
+            known=known,
         )
     for name in ("labels", "label_separator", "format"):
         if getattr(section, name) is not None:

@@ -43,8 +43,9 @@ class CsvStream(FileStream):
     Labels are found as `label_spec.choose_labels` says; a label is 0 or 1, false or true, no or yes, or missing:
     not known. The first 1000 rows (a million cells, if that is less) tell which features
     are nominal: those of whose values a tenth or more are no numbers. Their values are those met there, in order of
-    appearance, and, if the file goes on, `(other)` for any that comes later. In a numeric column, what is no number is
-    an error. Empty cells, `?` and `NA` are missing. Dense.
+    appearance, and, if the file goes on, `(other)` for any that comes later. Columns of features that are `known` are
+    of the kinds that they have there. In a numeric column, what is no number is an error. Empty cells, `?` and `NA` are
+    missing. Dense.
 
     With `labels="column:NAME"` the labels of a row stand together in that column, `red|late`, with `label_separator`
     between them: by default `|`, `;` or `,`, the first of these that is in a cell of the first rows. They appear as
@@ -67,6 +68,7 @@ class CsvStream(FileStream):
         on_error: Literal["raise", "skip"] = "raise",
         header: bool = True,
         separator: str | None = None,
+        known: Schema | None = None,
     ) -> None:
         super().__init__(path, batch_size=batch_size, on_error=on_error)
         self._separator, self._limit = self._find_separator(), MAX_COLUMNS + 1
@@ -87,16 +89,19 @@ class CsvStream(FileStream):
             more = next(following, None) is not None
         labels_at = set(chosen)
         by_column: list[tuple[str, ...]] = list(zip(*probe, strict=True)) if probe else [()] * len(names)
+        given = [None if known is None or i in labels_at else known.feature(name) for i, name in enumerate(names)]
         self._columns = [
-            Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
-            for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
+            feature.with_other()
+            if feature is not None
+            else Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
+            for i, (name, cells, feature) in enumerate(zip(names, by_column, given, strict=True))
         ]
         self.notes = [
             f"{path}, column {shown(name)}: {what} are read as texts, and those that are not in the first "
             f"{len(probe):,} rows as {OTHER}; {advice}, or leave them out"
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
             for what, advice in _no_texts(cells)
-            if i not in labels_at and i != self._listed and self._columns[i].nominal
+            if i not in labels_at and i != self._listed and given[i] is None and self._columns[i].nominal
         ]
         self._plan = ColumnPlan(self._columns, chosen, source=str(path))
         self.schema = self._plan.schema(self.name, sparse=False)

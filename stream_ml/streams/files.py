@@ -9,6 +9,7 @@ from typing import Literal
 
 from stream_ml.errors import DataError, LabelSpecError
 from stream_ml.streams.label_lists import COLUMN
+from stream_ml.streams.schema import Schema
 from stream_ml.streams.source import Stream
 from stream_ml.streams.transforms import Delayed, Limited, Shuffled
 
@@ -36,6 +37,7 @@ def open_stream(
     on_error: Literal["raise", "skip"] = "raise",
     header: bool = True,
     label_separator: str | None = None,
+    known: Schema | None = None,
 ) -> Stream:
     """A file as a stream of batches, read in constant memory (but for `shuffle`).
 
@@ -64,6 +66,9 @@ def open_stream(
         Whether the first line of a CSV file names its columns; else they are called `x0`, `x1`, ...
     label_separator
         What stands between the labels of `column:NAME`; by default found by looking.
+    known
+        Says which features are nominal where the format does not (CSV, JSON Lines): those of these names are of the
+        kinds they have here, and values that they lack are `(other)`.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def open_stream(
         raise LabelSpecError("a label separator is one of --labels column:NAME", source=str(file))
     if label_separator == "":
         raise LabelSpecError("an empty label separator", source=str(file), expected="such as '|'")
-    stream = _opened(file, kind, labels, batch_size, on_error, header, label_separator)
+    stream = _opened(file, kind, labels, batch_size, on_error, header, label_separator, known)
     if shuffle is not None:
         stream = Shuffled(stream, shuffle)
     if limit is not None:
@@ -122,6 +127,7 @@ def _opened(
     on_error: Literal["raise", "skip"],
     header: bool,
     label_separator: str | None,
+    known: Schema | None,
 ) -> Stream:
     """The reader of a format; those that are not used are not loaded."""
     if kind == "arff":
@@ -132,12 +138,18 @@ def _opened(
         from stream_ml.streams.csv_file import CsvStream
 
         return CsvStream(
-            file, labels=labels, batch_size=batch_size, on_error=on_error, header=header, separator=label_separator
+            file,
+            labels=labels,
+            batch_size=batch_size,
+            on_error=on_error,
+            header=header,
+            separator=label_separator,
+            known=known,
         )
     if kind == "jsonl":
         from stream_ml.streams.json_lines import JsonStream
 
-        return JsonStream(file, batch_size=batch_size, on_error=on_error)
+        return JsonStream(file, batch_size=batch_size, on_error=on_error, known=known)
     from stream_ml.streams.svmlight import SvmlightStream
 
     return SvmlightStream(file, xmc=kind == "xmc", batch_size=batch_size, on_error=on_error)

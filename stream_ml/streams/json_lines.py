@@ -16,7 +16,7 @@ from stream_ml.errors import DataError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.lines import listed, shown
 from stream_ml.streams.numbers import TOO_LARGE
-from stream_ml.streams.schema import Feature, Schema
+from stream_ml.streams.schema import OTHER, Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
 
 __all__ = ["JsonRow", "JsonRows", "JsonStream", "Told", "checked_labels", "parse_record"]
@@ -61,10 +61,16 @@ class JsonRows:
     closed
         The schema is given and does not grow: an unknown feature or label is an error. `x` as an object may leave
         features out (see `Schema.sparse` for what that means), and texts are values of nominal features.
+    known
+        Whose nominal features are such in objects here, too: a text or number is a value, `(other)` where it is none of
+        theirs. One that is left out is missing where that schema is dense, else has its first value.
     """
 
-    def __init__(self, schema: Schema, *, closed: bool = False) -> None:
+    def __init__(self, schema: Schema, *, closed: bool = False, known: Schema | None = None) -> None:
         self.schema, self.closed = schema, closed
+        nominal = [] if known is None or not schema.sparse else [f.with_other() for f in known.features if f.nominal]
+        self._nominal = {f.name: {value: float(k) for k, value in enumerate(f.values or ())} for f in nominal}
+        self._absent = {schema.add_feature(f): math.nan for f in nominal if known is not None and not known.sparse}
         self.builder = RowBuilder(schema)
         self.texts: dict[str, dict[str, int]] = {}
         """By name and text: the feature made of it."""
@@ -110,13 +116,14 @@ class JsonRows:
         if self.closed:
             self.check_known(told or (), bad)
             cells = self._known_cells(x, bad)
-        elif (plain := self._plain_cells(x)) is not None:
-            cells = plain
         else:
-            self._check_values(x, bad)
-            cells = {}
-            for name, value in x.items():
-                self._put(name, value, cells)
+            cells, x = self._nominal_cells(x, bad) if self._nominal else ({}, x)
+            if (plain := self._plain_cells(x)) is not None:
+                cells |= plain
+            else:
+                self._check_values(x, bad)
+                for name, value in x.items():
+                    self._put(name, value, cells)
         labels, negative = (None, None) if told is None else self.positions(told)
         return JsonRow(list(cells.items()), labels, negative, None if key is None else str(key), timestamp)
 
@@ -178,6 +185,23 @@ class JsonRows:
             if good and min(cells.values(), default=0.0) > -TOO_LARGE and max(cells.values(), default=0.0) < TOO_LARGE
             else None
         )
+
+    def _nominal_cells(
+        self, x: dict[str, Any], bad: Callable[..., DataError]
+    ) -> tuple[dict[int, float], dict[str, Any]]:
+        """The row's features that are known to be nominal, and what else the row has."""
+        cells, rest = dict(self._absent), {}
+        for name, value in x.items():
+            codes = self._nominal.get(name)
+            if codes is None:
+                rest[name] = value
+            elif not (value is None or type(value) in (str, int, float, bool)):
+                raise bad("not a value", f"x.{name}", "text, a number, true, false or null", value)
+            else:
+                text = value if type(value) is str else orjson.dumps(value).decode()
+                code = math.nan if value is None else codes.get(text, codes[OTHER])
+                cells[self._feature(name)] = code
+        return cells, rest
 
     def _known_cells(self, x: dict[str, Any], bad: Callable[..., DataError]) -> dict[int, float]:
         """The row's features in a schema that is given."""
@@ -249,9 +273,16 @@ class JsonStream(FileStream):
 
     grows = True
 
-    def __init__(self, path: Path, *, batch_size: int = 1000, on_error: Literal["raise", "skip"] = "raise") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        batch_size: int = 1000,
+        on_error: Literal["raise", "skip"] = "raise",
+        known: Schema | None = None,
+    ) -> None:
         super().__init__(path, batch_size=batch_size, on_error=on_error)
-        self._sparse = self._first_is_sparse()
+        self._known, self._sparse = known, self._first_is_sparse()
         self.schema = Schema(sparse=self._sparse, name=self.name)
 
     def _first_is_sparse(self) -> bool:
@@ -280,7 +311,7 @@ class JsonStream(FileStream):
     def pieces(self) -> Iterator[Batch]:
         """The rows, a thousand at a time."""
         self.schema = Schema(sparse=self._sparse, name=self.name)
-        rows = JsonRows(self.schema)
+        rows = JsonRows(self.schema, known=self._known)
         with closing(self._records(rows=True)) as records:
             for line, record in records:
                 try:

@@ -89,7 +89,9 @@ class Matching:
     columns, labels
         For each feature and label of the stream so far its place in the target, int64; -1: left out.
     lost
-        Values of nominal features that the target lacks.
+        Values of nominal features that the target lacks, and that are missing therefore.
+    others
+        Those that are `(other)` there.
     appearing
         Whether columns appear while the stream is read: that one has not is then nothing to tell.
     """
@@ -103,7 +105,9 @@ class Matching:
         # of a nominal feature the target's positions of its values, from `starts` on; numeric ones have none
         self._starts, self._codes = np.zeros(0, dtype=np.int64), np.zeros(0)
         self._defaults = np.zeros(0, dtype=np.float32)
-        self.lost, self.appearing = 0, False
+        self._other = np.zeros(0)  # the target's position of `(other)`, NaN where it has none
+        self.lost = self.others = 0
+        self.appearing = False
         ours, theirs = ([feature.name for feature in s.features] for s in (schema, target))
         # where columns appear as they come: of the rows read ahead, whatever the batch has of them
         if ours and theirs and set(ours).isdisjoint(theirs):
@@ -127,6 +131,10 @@ class Matching:
 
     def told(self) -> list[str]:
         """What does not match, a line each."""
+        return self.columns_told() + self.values_told()
+
+    def columns_told(self) -> list[str]:
+        """The part of it that is about columns: known after the first batch, unless columns appear."""
         lines = []
         if self.missing and not self.appearing:
             means = "0" if self.target.sparse else "missing values"
@@ -143,9 +151,13 @@ class Matching:
             lines.append(
                 f"features of the stream that are not the model's: {self.unknown:,} ({what}): {listed(names, 5)}"
             )
-        if self.lost:
-            lines.append(f"values of nominal features that are not the model's: {self.lost:,} (missing values)")
         return lines
+
+    def values_told(self) -> list[str]:
+        """The part of it that is about values: known when all are read."""
+        found = ((self.lost, "missing values"), (self.others, OTHER))
+        counts = [f"{count:,} ({what})" for count, what in found if count]
+        return [f"values of nominal features that are not the model's: {', '.join(counts)}"] if counts else []
 
     def batch(self, batch: Batch) -> Batch:
         """The same rows in the target's columns."""
@@ -180,11 +192,13 @@ class Matching:
         new = self.schema.features[len(self.columns) : n_features]
         if new:
             codes = [self._codes]
-            starts, columns, defaults, filled = [], [], [], len(self._codes)
+            starts, columns, defaults, others, filled = [], [], [], [], len(self._codes)
             for feature in new:
                 at, values = self._place(feature)
                 columns.append(at)
                 starts.append(-1 if values is None else filled)
+                there = self.target.features[at].values if 0 <= at < self.sizes[0] else None
+                others.append(float(there.index(OTHER)) if there is not None and OTHER in there else np.nan)
                 defaults.append(0.0 if values is None or not len(values) else values[0])
                 if values is not None:
                     codes.append(values)
@@ -192,6 +206,7 @@ class Matching:
             self._codes = np.concatenate(codes)
             self._starts = np.concatenate([self._starts, np.array(starts, dtype=np.int64)])
             self.columns = np.concatenate([self.columns, np.array(columns, dtype=np.int64)])
+            self._other = np.concatenate([self._other, others])
             self._defaults = np.concatenate([self._defaults, np.array(defaults, dtype=np.float32)])
         places = []
         for name in self.schema.labels[len(self.labels) : n_labels]:
@@ -232,6 +247,7 @@ class Matching:
         values[nominal] = self._codes[starts[nominal] + values[nominal].astype(np.int64)]
         places = self.columns[columns]
         keep = places >= 0
+        self.others += int(np.count_nonzero(values[nominal & keep] == self._other[columns[nominal & keep]]))
         self.lost += int(np.count_nonzero(nominal & keep & np.isnan(values)))
         if self.target.sparse:
             keep &= (values != 0.0) | ((starts < 0) & self.schema.sparse)

@@ -28,6 +28,12 @@ class Feature:
         """Whether the feature takes one of a fixed set of values."""
         return self.values is not None
 
+    def with_other(self) -> Feature:
+        """The same feature; a nominal one has `(other)` for values that it lacks."""
+        if self.values is None or OTHER in self.values:
+            return self
+        return Feature(self.name, (*self.values, OTHER))
+
 
 class Schema:
     """Names and kinds of the columns of a stream; append-only, so that positions never change.
@@ -109,6 +115,11 @@ class Schema:
     def feature_positions(self) -> Mapping[str, int]:
         """Positions of all features by name; not to be changed."""
         return self._feature_index
+
+    def feature(self, name: str) -> Feature | None:
+        """The feature called `name`, or None."""
+        at = self._feature_index.get(name)
+        return None if at is None else self.features[at]
 
     def label_index(self, name: str) -> int | None:
         """Position of the label called `name`, or None."""

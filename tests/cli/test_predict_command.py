@@ -96,6 +96,37 @@ def test_features_alone_in_any_order(trained, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("known", ["1,2,none", "1,2,none,(other)"])
+def test_numbers_are_values_where_the_model_says_so(known, capsys):
+    """A nominal column that shows only numbers is read as the model has it, from CSV and from JSON Lines."""
+    values = known.split(",")
+    table = [(i % 7, values[i % 3]) for i in range(300)]
+    lines_of = [f"{n},{value},{int(value == '1')}" for n, value in [*table, (3, values[-1])]]
+    Path("train.csv").write_text("\n".join(["n,size,small", *lines_of]))
+    line = ["evaluate", "--source", "train.csv", "--labels", "small", "--save-model", "model", "--out", "run", "-q"]
+    assert main(line) == 0
+    Path("plain.csv").write_text("\n".join(["size,n", *(f"{1 + i % 2},{i % 7}" for i in range(40))]))
+    Path("new.csv").write_text("size,n\n" + "1,3\n2,3\n" * 20 + "7,3\n" * 5 + "?,3\n")
+    objects = [{"x": {"n": i % 7, "size": 1 + i % 2}} for i in range(40)]
+    Path("plain.jsonl").write_bytes(b"\n".join(map(orjson.dumps, objects)))
+    capsys.readouterr()
+    assert predict("model", "plain.csv", "--out", "csv.jsonl", "--batch-size", "7") == 0
+    assert predict("model", "plain.jsonl", "--out", "json.jsonl") == 0
+    assert "warning" not in capsys.readouterr().err
+    assert Path("csv.jsonl").read_bytes() == Path("json.jsonl").read_bytes()
+    assert [row["labels"] == ["small"] for row in lines("csv.jsonl")] == [True, False] * 20
+    what = "(other)" if "(other)" in values else "missing values"
+    told = [f"warning: values of nominal features that are not the model's: 5 ({what})"]
+    assert predict("model", "new.csv", "--out", "p.jsonl", "--batch-size", "10") == 0
+    assert [text for text in capsys.readouterr().err.splitlines() if "warning" in text] == told
+    if what == "missing values":
+        *_, new, missing = lines("p.jsonl")
+        assert new["probabilities"] == missing["probabilities"]
+    # and learning goes on with what it knows
+    line = ["evaluate", "--model-file", "model", "--source", "plain.csv", "--labels", "column:n", "--out", "more"]
+    assert main([*line, "--no-report"]) == 0
+
+
 def test_csv_is_quoted(trained):
     assert predict(trained / "model", trained / "train.csv", "--out", "p.csv", "--top", "2") == 0
     assert predict(trained / "model", trained / "train.csv", "--out", "p.jsonl", "--top", "2") == 0
@@ -143,13 +174,15 @@ def test_a_checkpoint_of_the_service_is_a_model_too(capsys):
 def test_what_cannot_be(trained, capsys):
     Path("x.csv").write_text("p,q\n1,2\n")
     Path("kind.csv").write_text("a,c\nred,1\nblue,1\n")
+    Path("kind.arff").write_text("@relation r\n@attribute a {red,blue}\n@data\nred\nblue\n")
     Path("empty.csv").write_text("a,b,c\n")
     write_csv("features.csv", ["c", "b", "a"])
     Path("kept.jsonl").write_text("before")
     IHomerClassifier().save("fresh")
     cases = {
         ("model", "x.csv"): "x: no feature is one of the model's; expected a, b, c, found p, q",
-        ("model", "kind.csv"): "field 'a': a feature of another kind than the model's; expected numeric, found nominal",
+        ("model", "kind.csv"): "kind.csv, line 2, field 'a': not a number; expected a number, found 'red'",
+        ("model", "kind.arff"): "field 'a': a feature of another kind than the model's; expected numeric, found nomin",
         ("model", "empty.csv"): "holds no instances",
         ("model", "no.csv"): "no.csv: no such file",
         ("model", "features.csv", "--score"): "no column is one of the model's labels",

@@ -361,3 +361,24 @@ def test_iter_dicts(batch, zeros):
                 expected[feature.name] = value
         assert x == expected
         assert y == dict(zip(batch.schema.labels, batch.y_dense()[i].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_kinds_that_are_known_hold_in_csv_and_json_lines(tmp_path, sparse):
+    known = Schema([Feature("n"), Feature("c", ("2", "1"))], sparse=sparse)
+    stream = read(tmp_path, "c,n,d,l\n1,5,a,0\n2,6,b,1\n3,7,a,1\n?,8,b,0\n", "x.csv", labels="l", known=known)
+    kinds = {f.name: f.values for f in stream.schema.features}
+    assert kinds == {"c": ("2", "1", "(other)"), "n": None, "d": ("a", "b")}
+    assert [x["c"] for x, _ in named(stream)] == [1.0, 0.0, 2.0, None]
+    with pytest.raises(DataError, match=r"line 3, field 'n': not a number"):
+        list(read(tmp_path, "c,n,l\n1,5,0\n2,red,1\n", "x.csv", labels="l", known=known))
+    rows = [{"n": 5}, {"c": 1}, {"c": "2", "d": "new"}, {"c": 3.5}, {"c": None}, {"c": True}]
+    text = "\n".join(json.dumps({"x": x, "y": []}) for x in rows)
+    for size in (1, 6):
+        found = [x for x, _ in named(read(tmp_path, text, "x.jsonl", known=known, batch_size=size))]
+        absent = {} if sparse else {"c": None}
+        assert found[0] == {"n": 5.0, **absent}
+        assert [x["c"] for x in found[1:]] == [1.0, 0.0, 2.0, None, 2.0]
+        assert found[2]["d=new"] == 1.0
+    with pytest.raises(DataError, match=r"line 1, field 'x.c': not a value; expected text"):
+        list(read(tmp_path, '{"x": {"c": [1]}}\n', "x.jsonl", known=known))

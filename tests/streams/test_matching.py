@@ -101,6 +101,7 @@ def test_values_that_are_not_there_are_missing_or_other():
         (found,) = stream
         np.testing.assert_array_equal(found.x_dense()[:, 1], expected)
         assert stream.matching.lost == np.isnan(expected).sum()
+        assert stream.matching.others == ("(other)" in values)
 
 
 @pytest.mark.parametrize("nominal", [False, True])
