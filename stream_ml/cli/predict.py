@@ -158,6 +158,8 @@ def predict_file(
         if not rows:
             count = stream.skipped.count
             raise DataError(f"all {count} instances are malformed" if count else "holds no instances", source=source)
+    if out != "-":
+        _say(console, f"predictions of {rows:,} instances: {out}")
     if stream.skipped.count:
         _say(console, f"warning: {stream.skipped.count:,} malformed lines skipped; {stream.skipped.messages[0]}")
     if score:

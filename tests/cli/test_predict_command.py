@@ -61,7 +61,7 @@ def lines(path):
 def test_what_is_written_is_what_the_model_says(trained, capsys):
     assert predict(trained / "model", trained / "train.csv", "--out", "p.jsonl", "--score", "--batch-size", "70") == 0
     shown = capsys.readouterr()
-    assert shown.err == ""
+    assert shown.err == "predictions of 300 instances: p.jsonl\n"
     model, metrics = IHomerClassifier.load(trained / "model"), Metrics()
     (batch,) = open_stream(trained / "train.csv", labels=LABELS)
     predictions = model.predict(batch)
@@ -91,6 +91,7 @@ def test_features_alone_in_any_order(trained, capsys):
         "warning: features of the model that are not in the stream: 1 of 3 (missing values): b",
         "warning: features of the stream that are not the model's: 2 (left out): more, and",
         "warning: labels of the model that have a column: 1 of 3",
+        "predictions of 300 instances: p.jsonl",
     ]
     assert predict(trained / "model", "x.csv", "--out", "p.jsonl", "--quiet") == 0
     assert capsys.readouterr().err == ""
