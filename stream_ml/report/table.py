@@ -75,7 +75,7 @@ def print_outcome(console: Console, summary: dict[str, Any], files: Sequence[Pat
     _say(
         console,
         f"{summary['instances_per_second']:,.0f} instances/s ({summary['seconds']:.2f} s predicting and learning, "
-        f"{summary['wall_seconds']:.2f} s in all), peak memory {summary['peak_rss_mb']:,.0f} MB",
+        f"{summary['wall_seconds']:.2f} s with reading and scoring), peak memory {summary['peak_rss_mb']:,.0f} MB",
     )
     happened = [f"{kind.replace('_', ' ')} {count:,}" for kind, count in summary["events"].items() if count]
     clusters = f"; label clusters at the end: {len(summary['clusters']):,}" if summary["clusters"] else ""

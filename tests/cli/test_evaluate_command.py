@@ -100,6 +100,7 @@ def test_files_of_a_run(tmp_path, capsys):
     assert "made [up]: 600 instances, 4 features, 3 labels" in shown.out
     assert "windows.csv, events.jsonl, structure.json, resources.csv, predictions.jsonl" in shown.out
     assert "no change" in shown.out
+    assert f"{written['wall_seconds']:.2f} s with reading and scoring)" in shown.out
     assert shown.err == ""
 
 
