@@ -43,6 +43,7 @@ class StreamSection(_Section):
     )
     label_separator: str | None = Field(None, description="Between labels of column:NAME; null: found by looking.")
     header: bool = Field(True, description="Whether the first line of a CSV file names its columns.")
+    ignore: str | None = Field(None, description="Columns of a CSV file that are left out: name,name.")
     limit: int | None = Field(None, ge=1, le=LARGEST, description="Instances to take; null: all.")
     shuffle: int | None = Field(None, ge=0, le=LARGEST, description="Seed of a shuffle; null: the order of the file.")
     delay: int = Field(

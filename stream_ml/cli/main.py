@@ -67,6 +67,9 @@ def evaluate(
     ] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
+    ignore: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Columns of a CSV file that are left out.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="ihomer, no_change or majority_labelset.")] = None,
     model_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Begin with this saved model, or a checkpoint's.")
@@ -112,6 +115,7 @@ def evaluate(
         "stream.label_separator": label_separator,
         "stream.format": format,
         "stream.header": False if no_header else None,
+        "stream.ignore": ignore,
         "stream.limit": limit,
         "stream.shuffle": shuffle,
         "stream.delay": delay,
@@ -155,6 +159,9 @@ def predict(
     ] = None,
     format: Annotated[str | None, typer.Option(help="arff, csv, jsonl, svmlight or xmc; else by the name.")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="A CSV file has no line of names.")] = False,
+    ignore: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Columns of a CSV file that are left out.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Take this many instances.")] = None,
     on_error: Annotated[str, typer.Option(metavar="raise|skip", help="At malformed lines.")] = "raise",
     batch_size: Annotated[int, typer.Option(help="Instances per batch; changes no result.")] = 1000,
@@ -175,6 +182,7 @@ def predict(
         label_separator=label_separator,
         format=format,
         header=not no_header,
+        ignore=ignore,
         limit=limit,
         on_error=on_error,
         batch_size=batch_size,

@@ -84,6 +84,7 @@ def predict_file(
     label_separator: str | None = None,
     format: str | None = None,
     header: bool = True,
+    ignore: str | None = None,
     limit: int | None = None,
     on_error: str = "raise",
     batch_size: int = 1000,
@@ -100,7 +101,7 @@ def predict_file(
     ----------
     model_file
         A saved model, or a checkpoint of a run or of the Kafka service.
-    source, labels, label_separator, format, header, limit, on_error, batch_size
+    source, labels, label_separator, format, header, ignore, limit, on_error, batch_size
         As of `open_stream`; the source may be a scenario, too. Without `labels`, columns called as the model's labels
         are labels; there may be none.
     seed
@@ -140,6 +141,7 @@ def predict_file(
         label_separator=label_separator,
         format=format,
         header=header,
+        ignore=ignore,
         limit=limit,
         on_error=kept,
         size=batch_size,
@@ -175,6 +177,7 @@ def opened(
     label_separator: str | None = None,
     format: str | None = None,
     header: bool = True,
+    ignore: str | None = None,
     limit: int | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     size: int = 1000,
@@ -195,7 +198,7 @@ def opened(
     inner: Stream
     if is_scenario(source):
         given: dict[str, Any] = {"source": source, "labels": labels, "label_separator": label_separator}
-        given |= {"format": format, "limit": limit, "batch_size": size, "seed": seed}
+        given |= {"format": format, "ignore": ignore, "limit": limit, "batch_size": size, "seed": seed}
         options = {f"stream.{key}": value for key, value in given.items() if value is not None}
         inner = open_source(load_config(None, options).stream)
         while isinstance(inner, Delayed):  # nothing is learned: no row comes twice
@@ -207,6 +210,7 @@ def opened(
             label_separator=label_separator,
             format=format,
             header=header,
+            ignore=ignore,
             limit=limit,
             on_error=on_error,
             batch_size=size,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["expected_rows", "is_scenario", "knows_truth", "open_source", "truth_of", "truth_path"]
 
+OF_FILES = ("labels", "label_separator", "format", "ignore")
+"""Settings that mean something of files only."""
 COUNTED_BYTES = 256 << 20
 """Larger files are not read twice to tell the time left."""
 DATA_LINE = re.compile(rb"^[ \t]*@data\b", re.IGNORECASE | re.MULTILINE)
@@ -49,9 +51,10 @@ def open_source(section: StreamSection, *, start: int = 0, known: Schema | None 
             on_error=section.on_error,
             header=section.header,
             label_separator=section.label_separator,
+            ignore=section.ignore,
             known=known,
         )
-    for name in ("labels", "label_separator", "format"):
+    for name in OF_FILES:
         if getattr(section, name) is not None:
             raise ConfigError(f"stream.{name} is given, but no stream.source: the built-in stream has its own")
     from stream_ml.simulation import default_stream
@@ -106,7 +109,7 @@ def truth_path(path: Path) -> Path:
 
 def _simulated(section: StreamSection, start: int) -> Stream:
     """The scenario's stream."""
-    for name in ("labels", "label_separator", "format"):
+    for name in OF_FILES:
         if getattr(section, name) is not None:
             raise ConfigError(f"stream.{name} is given, but stream.source is a scenario, which has its own")
     from stream_ml.simulation import Scenario

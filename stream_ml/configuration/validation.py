@@ -81,7 +81,7 @@ def put(document: Document, dotted: str, value: Any, where: str) -> None:
 
 
 def _nearest(kind: type[BaseModel], loc: tuple[str | int, ...], prefix: tuple[str, ...]) -> str:
-    """What may have been meant: a sibling of a similar name, else a key of a similar name in another section."""
+    """What may have been meant: the very name in another section, else a sibling of a similar one, else any key's."""
     siblings: dict[str, Any] = {}
     everywhere: dict[str, str] = {}
     within = tuple(part for part in loc[:-1] if isinstance(part, str))
@@ -99,6 +99,8 @@ def _nearest(kind: type[BaseModel], loc: tuple[str | int, ...], prefix: tuple[st
     walk(kind, ())
     wrong = str(loc[-1])
     outer = ".".join((*prefix, *map(str, loc[:-1]), ""))
+    if wrong in everywhere:
+        return f"; did you mean {everywhere[wrong]!r}?"
     if close := difflib.get_close_matches(wrong, siblings, 1, 0.5):
         return f"; did you mean {outer + close[0]!r}?"
     if close := difflib.get_close_matches(wrong, everywhere, 1, 0.75):

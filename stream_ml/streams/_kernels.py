@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_ml.jit import lean_kernel
 
 __all__ = [
+    "LEFT_OUT",
     "LISTED",
     "MORE_ROOM",
     "UNUSUAL",
@@ -19,6 +20,7 @@ __all__ = [
     "add_left_out",
     "entry_index",
     "is_missing",
+    "is_plain_text",
     "line_bounds",
     "match_value",
     "parse_number",
@@ -35,7 +37,8 @@ NEWLINE, RETURN, SPACE, TAB, COMMA, OPEN, CLOSE, COLON = 10, 13, 32, 9, 44, 123,
 SINGLE, DOUBLE, BACKSLASH = 39, 34, 92
 MINUS, PLUS, POINT, QUESTION, PERCENT = 45, 43, 46, 63, 37
 UNUSUAL, MORE_ROOM = 1, 2
-LISTED = -2.0
+LISTED, LEFT_OUT = -2.0, -3.0
+PLAIN_SIZE = 4096
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in single precision
 
 
@@ -44,7 +47,8 @@ class Columns(NamedTuple):
 
     `targets[column]`: feature position, or `-1 - label`. `first_value[column] .. first_value[column + 1]`: its nominal
     values (none: numeric), whose texts are `texts[spans[v] : spans[v + 1]]`. `positive[column]`: the value that makes a
-    label positive; `LISTED` of a feature that holds label lists, whose missing values are for the careful reader.
+    label positive; `LISTED` of a feature that holds label lists, whose missing values are for the careful reader;
+    `LEFT_OUT` of a column whose cells are passed over.
     `inverted`: label columns, rising, that are positive where a sparse row leaves them out.
     """
 
@@ -207,6 +211,15 @@ def is_missing(text, start, stop, csv):
 
 
 @lean_kernel
+def is_plain_text(text, start, stop):
+    """Whether `text[start:stop]` is short, without quotes, and of printable ASCII."""
+    k = start
+    while k < stop and text[k] != DOUBLE and (SPACE <= text[k] <= 126 or text[k] == TAB):
+        k += 1
+    return k == stop and stop - start <= PLAIN_SIZE
+
+
+@lean_kernel
 def add_left_out(absent_positive, at, column, targets, y_indices, n_y):
     """Add labels that a sparse row makes positive by leaving them out: columns before `column`, from `at` on.
 
@@ -252,6 +265,10 @@ def parse_row(text, a, b, sparse, separator, csv, columns, n_labels, rows, n_x, 
         if inverted < n_inverted:
             inverted, n_y = add_left_out(absent_positive, inverted, column, targets, y_indices, n_y)
         start, stop, quoted, plain = without_quotes(text, start, stop, csv, start == token and stop == k - 1)
+        if positive[column] == LEFT_OUT:
+            if not (plain and is_plain_text(text, start, stop)):
+                return n_x, n_y, False, False
+            continue
         missing = is_missing(text, start, stop, csv)
         if missing and not quoted:
             value, plain = math.nan, plain and positive[column] != LISTED

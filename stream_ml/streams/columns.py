@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stream_ml.streams._kernels import Columns, Rows
 
 NEGATIVE = {"0", "0.0", "false", "f", "no", "n", "-1"}
-LISTED = -2.0
+LISTED, LEFT_OUT = -2.0, -3.0
 """As of the kernels, which are not loaded yet."""
 POSITIVE = {"1", "1.0", "true", "t", "yes", "y"}
 ACCEPTED = "{0,1}, {false,true}, {f,t}, {no,yes}, {n,y} or {-1,1} in any order and case, or numeric 0 and 1"
@@ -83,6 +83,8 @@ class ColumnPlan:
         Positions of the label columns, rising.
     source
         The file, for messages.
+    ignored
+        Positions of columns that are neither: `row` is not given their cells.
 
     Raises
     ------
@@ -90,13 +92,17 @@ class ColumnPlan:
         A nominal label column that is not binary.
     """
 
-    def __init__(self, columns: Sequence[Feature], labels: Sequence[int], *, source: str) -> None:
-        self.columns, self.source = columns, source
+    def __init__(
+        self, columns: Sequence[Feature], labels: Sequence[int], *, source: str, ignored: Sequence[int] = ()
+    ) -> None:
+        self.columns, self.source, self.ignored = columns, source, frozenset(ignored)
         self.n_labels = len(labels)
         is_label = np.zeros(len(columns), dtype=np.bool_)
         is_label[list(labels)] = True
-        targets = np.empty(len(columns), dtype=np.int64)
-        targets[~is_label] = np.arange(len(columns) - len(labels))
+        is_feature = ~is_label
+        is_feature[list(ignored)] = False
+        targets = np.zeros(len(columns), dtype=np.int64)
+        targets[is_feature] = np.arange(np.count_nonzero(is_feature))
         targets[is_label] = -1 - np.arange(len(labels))
         self.targets: list[int] = targets.tolist()
         self.positive = [1.0] * len(columns)
@@ -104,6 +110,8 @@ class ColumnPlan:
             values = columns[i].values
             if values is not None:
                 self.positive[i] = self._positive(columns[i].name, values)
+        for i in ignored:
+            self.positive[i] = LEFT_OUT
         # in a sparse row an absent value is the first one declared
         self.inverted = [i for i in labels if columns[i].values is not None and self.positive[i] == 0.0]
         self.codes = [{v: float(k) for k, v in enumerate(c.values)} if c.values is not None else None for c in columns]
@@ -116,8 +124,10 @@ class ColumnPlan:
 
     def schema(self, name: str, *, sparse: bool) -> Schema:
         """Features and labels in the order of the file."""
-        features = [c for c, target in zip(self.columns, self.targets, strict=True) if target >= 0]
-        labels = [c.name for c, target in zip(self.columns, self.targets, strict=True) if target < 0]
+        placed = enumerate(zip(self.columns, self.targets, strict=True))
+        kept = [column for i, column in placed if i not in self.ignored]
+        features = [c for c, target in kept if target >= 0]
+        labels = [c.name for c, target in kept if target < 0]
         return Schema(features, labels, sparse=sparse, name=name)
 
     def _positive(self, name: str, values: tuple[str, ...]) -> float:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
+import shlex
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-from stream_ml.errors import DataError
+from stream_ml.errors import DataError, LabelSpecError
 from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_lists import LabelLists, label_separator, listed_column
-from stream_ml.streams.label_spec import choose_labels
+from stream_ml.streams.label_spec import choose_labels, ignored_columns
 from stream_ml.streams.lines import MAX_FIELD, decode, shown
 from stream_ml.streams.schema import OTHER, Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
@@ -27,6 +30,8 @@ MISSING = {"", "?", "NA"}
 FALSE, TRUE = {"0", "0.0", "false", "f", "no", "n", "-1"}, {"1", "1.0", "true", "t", "yes", "y"}
 QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
+MANY = 20
+"""Rows from which on it means something that all values of a column differ."""
 DATE = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
     r"|\d{1,2}:\d{2}(:\d{2})?"
@@ -68,6 +73,7 @@ class CsvStream(FileStream):
         on_error: Literal["raise", "skip"] = "raise",
         header: bool = True,
         separator: str | None = None,
+        ignore: str | None = None,
         known: Schema | None = None,
     ) -> None:
         super().__init__(path, batch_size=batch_size, on_error=on_error)
@@ -82,6 +88,7 @@ class CsvStream(FileStream):
                 raise self._error(1, f"more than {MAX_COLUMNS} columns")
             self._listed = listed_column(labels, names, source=str(path))
             chosen = choose_labels(labels, names, path) if self._listed is None else []
+            self._ignored = self._find_ignored(ignore, names, chosen)
             self._header_lines, self._limit = self._lines_read if header else 0, len(names) + 1
             following = records if header else chain([first], records)
             rows = islice(following, max(1, min(PROBE_ROWS, PROBE_CELLS // len(names))))
@@ -90,25 +97,36 @@ class CsvStream(FileStream):
         labels_at = set(chosen)
         by_column: list[tuple[str, ...]] = list(zip(*probe, strict=True)) if probe else [()] * len(names)
         given = [None if known is None or i in labels_at else known.feature(name) for i, name in enumerate(names)]
-        self._columns = [
+        self._columns: list[Feature] = [
             feature.with_other()
             if feature is not None
             else Feature(name, _label_values(cells) if i in labels_at else _values(cells, more))
             for i, (name, cells, feature) in enumerate(zip(names, by_column, given, strict=True))
         ]
         self.notes = [
-            f"{path}, column {shown(name)}: {what} are read as texts, and those that are not in the first "
-            f"{len(probe):,} rows as {OTHER}; {advice}, or leave them out"
+            f"{path}, column {shown(name)}: {note}; or leave it out: --ignore {_written(name)}"
             for i, (name, cells) in enumerate(zip(names, by_column, strict=True))
-            for what, advice in _no_texts(cells)
-            if i not in labels_at and i != self._listed and given[i] is None and self._columns[i].nominal
+            if not (i in labels_at or i == self._listed or i in self._ignored or given[i])
+            if self._columns[i].nominal
+            for note in _doubts(cells)
         ]
-        self._plan = ColumnPlan(self._columns, chosen, source=str(path))
+        self._plan = ColumnPlan(self._columns, chosen, source=str(path), ignored=self._ignored)
         self.schema = self._plan.schema(self.name, sparse=False)
         if self._listed is not None:
             met = [cell for cell in by_column[self._listed] if cell.strip() not in MISSING]
             self._between = separator or label_separator(met, source=str(path), field=names[self._listed])
             self.grows, self.schema = True, self._without_list()
+
+    def _find_ignored(self, ignore: str | None, names: list[str], labels: list[int]) -> list[int]:
+        """Positions of the columns that are left out."""
+        ignored = [] if ignore is None else ignored_columns(ignore, names, source=str(self.path))
+        used = {*labels, self._listed} & set(ignored)
+        if used:
+            name = shown(names[min(place for place in used if place is not None)])
+            raise LabelSpecError(f"column {name} is ignored, and holds labels", source=str(self.path))
+        if len(ignored) + len(labels) + (self._listed is not None) == len(names):
+            raise LabelSpecError("every column is ignored or holds labels: no features are left", source=str(self.path))
+        return ignored
 
     # -- header and first rows ------------------------------------------------------------------------------------
 
@@ -163,8 +181,8 @@ class CsvStream(FileStream):
             yield from self._rows(self.schema)
             return
         self.schema = self._without_list()
-        self._plan = ColumnPlan(self._columns, [], source=str(self.path))
-        self._lists = LabelLists(self._listed, self.schema, self._between)
+        self._plan = ColumnPlan(self._columns, [], source=str(self.path), ignored=self._ignored)
+        self._lists = LabelLists(self._plan.targets[self._listed], self.schema, self._between)
         self._plan.list_labels(self._listed, self._lists.feature(self._columns[self._listed].name))
         with closing(self._rows(self._plan.schema(self.name, sparse=False))) as pieces:
             for piece in pieces:
@@ -172,7 +190,8 @@ class CsvStream(FileStream):
 
     def _without_list(self) -> Schema:
         """The schema of the features; labels are still to come."""
-        features = [feature for at, feature in enumerate(self._columns) if at != self._listed]
+        left_out = {self._listed, *self._ignored}
+        features = [feature for at, feature in enumerate(self._columns) if at not in left_out]
         return Schema(features, name=self.name)
 
     def _rows(self, schema: Schema) -> Generator[Batch, None, None]:
@@ -197,7 +216,7 @@ class CsvStream(FileStream):
             values = [
                 (column, self._value(column, cell.strip(), line))
                 for column, cell in enumerate(cells)
-                if column != self._listed
+                if column != self._listed and column not in self._plan.ignored
             ]
             if self._listed is not None:  # last: labels of a bad row are not met
                 values.append((self._listed, self._list_code(cells[self._listed].strip())))
@@ -336,15 +355,28 @@ def _values(cells: tuple[str, ...], more: bool) -> tuple[str, ...] | None:
     return (*met, OTHER) if more and OTHER not in met else met
 
 
-def _no_texts(cells: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """What nine in ten of the values of a column are that are read as texts and are none; and what to do about it."""
+def _doubts(cells: tuple[str, ...]) -> Iterator[str]:
+    """Why a column that is read as one of texts may hold none, or none to learn from; and what to do about it."""
     given = [cell for cell in map(str.strip, cells) if cell not in MISSING]
+    later = f"are read as texts, and those that are not in the first {len(cells):,} rows as {OTHER}"
     most = 0.9 * max(1, len(given))
-    if sum(DATE.fullmatch(cell) is not None for cell in given) >= most:
-        yield "dates or times", "make numbers of them before (see docs/streams.md)"
     commas = sum(DECIMAL_COMMA.fullmatch(cell) is not None for cell in given)
-    if commas and commas + sum(_is_number(cell) for cell in given) >= most:
-        yield "numbers with a decimal comma", "write them with a point"
+    if sum(DATE.fullmatch(cell) is not None for cell in given) >= most:
+        yield f"dates or times {later}; make numbers of them before (see docs/streams.md)"
+    elif commas and commas + sum(_is_number(cell) for cell in given) >= most:
+        yield f"numbers with a decimal comma {later}; write them with a point"
+    elif len(given) >= MANY and len(set(given)) >= most:
+        yield (
+            f"{len(set(given)):,} different texts in {len(given):,} rows, as an identifier or free text has them; "
+            "nothing can be learned of values that never come again; make features of them before"
+        )
+
+
+def _written(name: str) -> str:
+    """A name as it stands in a list of names, and on a command line."""
+    text = io.StringIO()
+    csv.writer(text).writerow([name])
+    return shlex.quote(text.getvalue().removesuffix("\r\n"))
 
 
 def _is_number(text: str) -> bool:

@@ -37,6 +37,7 @@ def open_stream(
     on_error: Literal["raise", "skip"] = "raise",
     header: bool = True,
     label_separator: str | None = None,
+    ignore: str | None = None,
     known: Schema | None = None,
 ) -> Stream:
     """A file as a stream of batches, read in constant memory (but for `shuffle`).
@@ -66,6 +67,8 @@ def open_stream(
         Whether the first line of a CSV file names its columns; else they are called `x0`, `x1`, ...
     label_separator
         What stands between the labels of `column:NAME`; by default found by looking.
+    ignore
+        Columns of a CSV file that are left out: `name,name`.
     known
         Says which features are nominal where the format does not (CSV, JSON Lines): those of these names are of the
         kinds they have here, and values that they lack are `(other)`.
@@ -104,6 +107,8 @@ def open_stream(
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
     if not header and kind != "csv":
         raise DataError(f"a {kind} file needs no line of names", source=str(file), hint="leave --no-header out")
+    if ignore is not None and kind != "csv":
+        raise DataError(f"columns of a {kind} file are not left out", source=str(file), hint="leave --ignore out")
     in_one = isinstance(labels, str) and labels.startswith(COLUMN)
     if in_one and kind != "csv":
         raise LabelSpecError("only of a CSV file may labels stand together in one column", source=str(file))
@@ -111,7 +116,7 @@ def open_stream(
         raise LabelSpecError("a label separator is one of --labels column:NAME", source=str(file))
     if label_separator == "":
         raise LabelSpecError("an empty label separator", source=str(file), expected="such as '|'")
-    stream = _opened(file, kind, labels, batch_size, on_error, header, label_separator, known)
+    stream = _opened(file, kind, labels, batch_size, on_error, header, label_separator, ignore, known)
     if shuffle is not None:
         stream = Shuffled(stream, shuffle)
     if limit is not None:
@@ -127,6 +132,7 @@ def _opened(
     on_error: Literal["raise", "skip"],
     header: bool,
     label_separator: str | None,
+    ignore: str | None,
     known: Schema | None,
 ) -> Stream:
     """The reader of a format; those that are not used are not loaded."""
@@ -144,6 +150,7 @@ def _opened(
             on_error=on_error,
             header=header,
             separator=label_separator,
+            ignore=ignore,
             known=known,
         )
     if kind == "jsonl":

@@ -12,7 +12,7 @@ from pathlib import Path
 from stream_ml.errors import DataError, LabelSpecError
 from stream_ml.streams.lines import listed, shown
 
-__all__ = ["HOW_TO", "choose_labels", "label_columns", "meka_count", "mulan_labels", "sibling_xml"]
+__all__ = ["HOW_TO", "choose_labels", "ignored_columns", "label_columns", "meka_count", "mulan_labels", "sibling_xml"]
 
 HOW_TO = "name them with --labels first:N | last:N | prefix:P | xml:FILE | name,name (CSV: column:NAME, too)"
 
@@ -101,16 +101,46 @@ def label_columns(spec: str, columns: Sequence[str], *, source: str) -> list[int
         return chosen
     if kind == "xml" and argument:
         return _named(mulan_labels(Path(argument)), columns, source, f" of {Path(argument).name}")
-    try:
-        names = next(csv.reader([spec], skipinitialspace=True, strict=True), [])
-    except csv.Error as error:
-        raise LabelSpecError(f"labels {shown(spec)} cannot be: {error}", source=source, hint=HOW_TO) from error
+    names = _listed_names(spec, "labels", source, HOW_TO)
     if not any(names):
         raise LabelSpecError("no label columns", source=source, hint=HOW_TO)
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise LabelSpecError(f"labels {shown(spec)} cannot be: {shown(twice)} stands there twice", source=source)
     return _named(names, columns, source)
+
+
+def ignored_columns(spec: str, columns: Sequence[str], *, source: str) -> list[int]:
+    """Positions of the columns that are to be left out, rising; `spec` names them, separated by commas, or is a name.
+
+    Raises
+    ------
+    LabelSpecError
+        It names no column, or one that is not there.
+
+    Examples
+    --------
+    >>> ignored_columns('"b, c",a', ["a", "b, c", "d"], source="f"), ignored_columns("b, c", ["a", "b, c"], source="f")
+    ([0, 1], [1])
+    """
+    names = [spec] if spec in columns else _listed_names(spec, "ignored columns", source, None)
+    where = {name: i for i, name in enumerate(columns)}
+    for name in names:
+        if name not in where:
+            near = difflib.get_close_matches(name[:100], columns, n=1)
+            hint = f"did you mean {shown(near[0])}?" if near else f"columns: {listed(columns, 5)}"
+            raise LabelSpecError(f"no column {shown(name)} that could be ignored", source=source, hint=hint)
+    if not names:
+        raise LabelSpecError("no ignored columns", source=source, expected="name,name")
+    return sorted({where[name] for name in names})
+
+
+def _listed_names(spec: str, what: str, source: str, hint: str | None) -> list[str]:
+    """Names separated by commas; one that holds a comma in double quotes."""
+    try:
+        return next(csv.reader([spec], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise LabelSpecError(f"{what} {shown(spec)} cannot be: {error}", source=source, hint=hint) from error
 
 
 def _named(names: Sequence[str], columns: Sequence[str], source: str, whence: str = "") -> list[int]:

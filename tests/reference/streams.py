@@ -8,6 +8,7 @@ __all__ = [
     "add_left_out",
     "entry_index",
     "is_missing",
+    "is_plain_text",
     "line_bounds",
     "match_value",
     "parse_number",
@@ -73,12 +74,17 @@ def add_left_out(positive_where_absent, given, until):
     return [column for column in positive_where_absent if column < until and column not in given]
 
 
-def parse_row(text, columns, positive, *, sparse=False, separator=",", csv=False):
+def is_plain_text(text):
+    """Whether the text is short, without quotes, and of printable ASCII."""
+    return len(text) <= 4096 and '"' not in text and all(" " <= c <= "~" or c == "\t" for c in text)
+
+
+def parse_row(text, columns, positive, *, sparse=False, separator=",", csv=False, ignored=()):
     """A row as ({feature: value, None where missing}, {label}, labels known), or None: not plain.
 
     `columns`: per column its nominal values, or None. `positive`: per label column, by its position, the text that
     makes it positive. Features and labels are named by their column. A sparse row gives absent columns their first
-    value, or 0, and is written without its braces.
+    value, or 0, and is written without its braces. Columns that are `ignored` are passed over.
     """
     parts = [part.strip(" \t") for part in text.split(separator)]
     if sparse:
@@ -97,6 +103,11 @@ def parse_row(text, columns, positive, *, sparse=False, separator=",", csv=False
     x, y, unknown = {}, set(), 0
     for column, cell in cells.items():
         values = columns[column]
+        if column in ignored:
+            plain = without_quotes(text.split(separator)[column], csv)
+            if plain is None or not is_plain_text(plain[0]):
+                return None
+            continue
         missing = cell == "?" or (csv and cell in ("", "NA"))
         quoted = re.fullmatch(r"""(["])([^"\\]*)"|(['])([^'\\]*)'""", cell)
         if quoted and not (csv and quoted.group(3)):

@@ -89,7 +89,8 @@ def test_arff(rows):
 @example(["1,u,1,1,yes", "1,u,1,,", "1,u,1,,no", ' "1",u,1,1,no', '"1" ,u,1,1,no', '1,"u\n",1,1,no', "\t"])
 def test_csv(rows):
     head = "a,b,c,l,m\n1,u,1,0,no\n2,v,1,1,yes\n"
-    check(head + "\n".join(rows), "x.csv", labels="l,m")
+    for ignore in (None, "b", "a,b"):
+        check(head + "\n".join(rows), "x.csv", labels="l,m", ignore=ignore)
 
 
 @QUICK

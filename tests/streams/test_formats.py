@@ -382,3 +382,41 @@ def test_kinds_that_are_known_hold_in_csv_and_json_lines(tmp_path, sparse):
         assert found[2]["d=new"] == 1.0
     with pytest.raises(DataError, match=r"line 1, field 'x.c': not a value; expected text"):
         list(read(tmp_path, '{"x": {"c": [1]}}\n', "x.jsonl", known=known))
+
+
+@pytest.mark.parametrize(("labels", "more"), [("l,m", "tags"), ("column:tags", "l,m")])
+def test_columns_that_are_ignored_are_not_there(tmp_path, labels, more):
+    """Whatever stands in them, and wherever they stand."""
+    text = (
+        "key,n,tags,l,m,text\nK1,1,a|b,0,1,x y\n'K2,2,b,1,0,\n"
+        '7,3,,1,1,"Ä, ""B"\n"?",4,?,0,0,' + "z" * 5000 + "\nK3,5,a,1,0,\t \n"
+    )
+    stream = read(tmp_path, text, "x.csv", labels=labels, ignore=f"text,key,{more}", batch_size=3)
+    assert [f.name for f in stream.schema.features] == ["n"]
+    in_one = [{"a", "b"}, {"b"}, set(), None, {"a"}]
+    in_columns = [{"m"}, {"l"}, {"l", "m"}, set(), {"l"}]
+    expected = in_one if "column" in labels else in_columns
+    assert named(stream) == [({"n": float(i)}, y) for i, y in enumerate(expected, 1)]
+    assert stream.notes == []
+
+
+def test_columns_without_names_are_ignored_too(tmp_path):
+    stream = read(tmp_path, "a,1,0\nb,2,1\n", "x.csv", labels="last:1", header=False, ignore="x0")
+    assert named(stream) == [({"x1": 1.0}, set()), ({"x1": 2.0}, {"x2"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "ignore", "problem"),
+    [
+        ("x.csv", "kee", "no column 'kee' that could be ignored .did you mean 'key'"),
+        ("x.csv", "zzzz", "no column 'zzzz' that could be ignored .columns: key, n, l"),
+        ("x.csv", "", "no ignored columns; expected name,name"),
+        ("x.csv", '"n', "ignored columns .* cannot be"),
+        ("x.csv", "key,l", "column 'l' is ignored, and holds labels"),
+        ("x.csv", "key,n", "no features are left"),
+        ("x.jsonl", "key", "columns of a jsonl file are not left out .leave --ignore out"),
+    ],
+)
+def test_what_cannot_be_ignored_is_told(tmp_path, name, ignore, problem):
+    with pytest.raises(DataError, match=problem):
+        read(tmp_path, "key,n,l\na,1,0\n", name, labels="l" if "csv" in name else None, ignore=ignore)

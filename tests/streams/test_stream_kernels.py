@@ -17,6 +17,7 @@ from stream_ml.streams._kernels import (
     add_left_out,
     entry_index,
     is_missing,
+    is_plain_text,
     line_bounds,
     parse_number,
     parse_pair_rows,
@@ -235,21 +236,22 @@ def row_texts(draw, sparse):
     return (draw(GAPS) + ",").join(parts)
 
 
-def check_row(kind, text, separator):
+def check_row(kind, text, separator, ignored=()):
     sparse, csv = kind == "sparse", kind == "csv"
-    plan = ColumnPlan([Feature(f"c{i}", v) for i, v in enumerate(COLUMNS)], sorted(POSITIVE), source="f")
+    features = [Feature(f"c{i}", v) for i, v in enumerate(COLUMNS)]
+    plan = ColumnPlan(features, sorted(POSITIVE), source="f", ignored=ignored)
     out, coded = new_rows(64), as_bytes(text)
     n_x, n_y, known, plain = parse_row(
         coded, 0, len(coded) - 1, sparse, ord(separator), csv, plan.compiled(), len(POSITIVE), out, 0, 0
     )
-    expected = twin.parse_row(text, COLUMNS, POSITIVE, sparse=sparse, separator=separator, csv=csv)
+    expected = twin.parse_row(text, COLUMNS, POSITIVE, sparse=sparse, separator=separator, csv=csv, ignored=ignored)
     assert plain == (expected is not None)
     if expected is None:
         return
     x, y, labelled = expected
     assert known == labelled
     stored = [(c, value) for c, value in x.items() if not sparse or value != 0]
-    assert out.x_indices[:n_x].tolist() == [c for c, _ in stored]
+    assert out.x_indices[:n_x].tolist() == [plan.targets[c] for c, _ in stored]
     wanted = np.array([np.nan if value is None else value for _, value in stored], dtype=np.float32)
     np.testing.assert_array_equal(out.x_values[:n_x], wanted)
     if known:
@@ -261,7 +263,14 @@ def check_row(kind, text, separator):
 def test_parse_row_agrees_with_its_twin(kind, data):
     separator = data.draw(st.sampled_from(";,")) if kind == "csv" else ","
     text = data.draw(row_texts(kind == "sparse")).strip(" \t").replace(",", separator)
-    check_row(kind, text, separator)
+    check_row(kind, text, separator, ignored=data.draw(st.sampled_from([(), (1,), (0, 2)])) if kind == "csv" else ())
+
+
+@QUICK
+@given(st.text(st.sampled_from('a \t~é"\x7f\n,'), max_size=5), st.sampled_from([1, 1000, 5000]))
+def test_is_plain_text_agrees_with_its_twin(text, times):
+    coded = as_bytes(text * times)
+    assert is_plain_text(coded, 0, len(coded) - 1) == twin.is_plain_text(text * times)
 
 
 @pytest.mark.parametrize(

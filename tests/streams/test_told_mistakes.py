@@ -130,6 +130,35 @@ def test_a_decimal_comma_is_told(tmp_path, values, told):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        ([f"K{i}" for i in range(40)], "40 different texts in 40 rows"),
+        ([f"K{i}" for i in range(38)] + ["K0", "?"], "38 different texts in 39 rows"),
+        ([f"K{i}" for i in range(30)] + ["K0"] * 10, None),
+        ([f"K{i}" for i in range(19)], None),
+        ([str(i) for i in range(40)], None),
+        ([f"2024-01-{1 + i % 28}T{i}:00" for i in range(40)], "dates or times are read as texts"),
+    ],
+)
+def test_a_column_of_texts_that_all_differ_is_told(tmp_path, capsys, monkeypatch, values, told):
+    """Once, with the option that leaves it out, and not when it is left out."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{value},{i},{i % 2}\n" for i, value in enumerate(values)]
+    (tmp_path / "a.csv").write_text('"the, key",size,l\n' + "".join(rows))
+    stream = open_stream(tmp_path / "a.csv", labels="l")
+    assert [told in note for note in stream.notes] == [True] if told else not stream.notes
+    command = ["evaluate", "--model", "no_change", "--source", "a.csv", "--labels", "l", "--no-report", "--overwrite"]
+    assert main([*command, "--out", "run"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("""or leave it out: --ignore '"the, key"'""") == (told is not None)
+    assert said.count("warning: a.csv, column 'the, key': ") == (told is not None)
+    assert main([*command, "--out", "run", "--ignore", '"the, key"']) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert f"{len(values)} instances, 1 features" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
         (["2024-01-31", "2024-02-01", ""], True),
         (["2024-01-31T10:20:30.5Z", "2024-02-01 10:20"], True),
         (["31.01.2024", "1.2.2024"], True),
