@@ -29,11 +29,13 @@ def inspect_model(path: str, *, trees: bool, dot: str | None) -> None:
     ConfigError
         The graph cannot be written.
     """
+    from stream_ml.cli.saved import model_file
     from stream_ml.ihomer import IHomerClassifier
     from stream_ml.report.model_text import dot_graph, model_lines
 
-    model = IHomerClassifier.load(path, look_only=True)
-    print("\n".join([f"{path}:", *model_lines(model, trees=trees)]))  # noqa: T201
+    file = model_file(path)
+    model = IHomerClassifier.load(file, look_only=True)
+    print("\n".join([f"{file}:", *model_lines(model, trees=trees)]))  # noqa: T201
     if dot is not None:
         try:
             Path(dot).write_text(dot_graph(model), encoding="utf-8")

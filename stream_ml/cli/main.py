@@ -343,7 +343,10 @@ def simulate(
     file (truth.jsonl), and scored in the summary of a run.
     """
     from stream_ml.cli.simulate import feed_kafka, split_overrides, write_file
+    from stream_ml.cli.sources import missing_scenario
 
+    if scenario is not None and not Path(scenario.partition("#")[0]).exists():
+        raise missing_scenario(scenario)
     if scenario is not None and source is not None:
         raise ConfigError("a scenario and --source are given; expected one of them")
     of_scenario, of_run = split_overrides(set_ or [])

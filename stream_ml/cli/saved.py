@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from stream_ml.evaluation import Model, RunState
     from stream_ml.ihomer import IHomerClassifier
 
-__all__ = ["FinishedError", "StoppedRun", "check_model_file", "load_model", "restored_model", "stopped_run"]
+__all__ = [
+    "FinishedError",
+    "StoppedRun",
+    "check_model_file",
+    "load_model",
+    "model_file",
+    "restored_model",
+    "stopped_run",
+]
 
 MAY_CHANGE = (
     "stream.limit",
@@ -155,6 +163,29 @@ def restored_model(run: StoppedRun) -> Model:
     return model
 
 
+def model_file(path: str) -> Path:
+    """The file that holds a model: the one named, or what is in the directory of a run.
+
+    Raises
+    ------
+    ArtefactError
+        It is a directory that holds none, or more than one: says what it is and what to name instead.
+    """
+    from stream_ml.report import CHECKPOINT, RUN_FILES
+
+    file = Path(path)
+    if not file.is_dir():
+        return file
+    if (file / CHECKPOINT).exists():
+        return file / CHECKPOINT
+    if saved := sorted(file.glob("*.safetensors")):
+        raise ArtefactError(f"{path}: is a directory; expected one file of it, such as {saved[-1]}")
+    if any((file / name).exists() for name in RUN_FILES):
+        how = "a run writes its model to the file that --save-model FILE names"
+        raise ArtefactError(f"{path}: is the directory of a run, and holds no model; {how}")
+    raise ArtefactError(f"{path}: is a directory; expected a model's file")
+
+
 def load_model(path: str, parameters: Mapping[str, Any] | None = None) -> IHomerClassifier:
     """The model of a file: saved, or in the checkpoint of a run (or its directory) or of the Kafka service.
 
@@ -170,10 +201,9 @@ def load_model(path: str, parameters: Mapping[str, Any] | None = None) -> IHomer
     """
     from stream_ml.ihomer import IHomerClassifier
     from stream_ml.ihomer.files import model_in
-    from stream_ml.report import CHECKPOINT
     from stream_ml.storage import read_artefact
 
-    file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
+    file = model_file(path)
     arrays, facts = model_in(read_artefact(file), str(file))
     if decisions := (parameters or {}).get("decisions"):
         settings = facts["settings"]

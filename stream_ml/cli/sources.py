@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import stream_ml
 from stream_ml.cli.config import StreamSection
 from stream_ml.errors import ConfigError
 
 if TYPE_CHECKING:
     from stream_ml.streams import Drift, Schema, Stream
 
-__all__ = ["expected_rows", "is_scenario", "knows_truth", "open_source", "truth_of", "truth_path"]
+__all__ = ["expected_rows", "is_scenario", "knows_truth", "missing_scenario", "open_source", "truth_of", "truth_path"]
 
+READY_MADE = (Path("simulators/scenarios"), Path(stream_ml.__file__).parents[1] / "simulators/scenarios")
+"""Where scenarios are: of the sources that one stands in, or of those that the package is run from."""
 OF_FILES = ("labels", "label_separator", "format", "ignore")
 """Settings that mean something of files only."""
 COUNTED_BYTES = 256 << 20
@@ -60,6 +64,20 @@ def open_source(section: StreamSection, *, start: int = 0, known: Schema | None 
     from stream_ml.simulation import default_stream
 
     return _derived(default_stream(batch_size=section.batch_size, seed=section.seed), section)
+
+
+def missing_scenario(source: str) -> ConfigError:
+    """That there is no such scenario; and which ready-made one may be meant, else what they are."""
+    wanted = Path(source.partition("#")[0])
+    beside = sorted(path for end in ("*.yaml", "*.yml") for path in wanted.parent.glob(end))
+    made = sorted(path for folder in READY_MADE if folder.is_dir() for path in folder.glob("*.yaml"))
+    by_name = {path.stem: path for path in (*made, *beside)}
+    if near := difflib.get_close_matches(wanted.stem, by_name, 1, 0.5):
+        return ConfigError(f"{source}: no such scenario; did you mean {by_name[near[0]]}?")
+    if not made:
+        return ConfigError(f"{source}: no such scenario; expected a YAML file")
+    names = ", ".join(path.stem for path in made)
+    return ConfigError(f"{source}: no such scenario; ready-made ones in {made[0].parent}: {names}")
 
 
 def is_scenario(source: str) -> bool:
@@ -116,6 +134,8 @@ def _simulated(section: StreamSection, start: int) -> Stream:
     from stream_ml.simulation.scenario import ScenarioStream
 
     assert section.source is not None
+    if not Path(section.source.partition("#")[0]).exists():
+        raise missing_scenario(section.source)
     scenario = Scenario.load(section.source, seed=section.seed, overrides=section.overrides)
     delay = section.delay or scenario.settings.feedback.delay
     rows = ScenarioStream(scenario, batch_size=section.batch_size, start=start)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 from stream_ml.errors import DataError, LabelSpecError
 from stream_ml.streams.label_lists import COLUMN
+from stream_ml.streams.lines import TextFile, shown
 from stream_ml.streams.schema import Schema
 from stream_ml.streams.source import Stream
 from stream_ml.streams.transforms import Delayed, Limited, Shuffled
 
 __all__ = ["FORMATS", "open_stream"]
+
+NOT_READ = dict.fromkeys((".parquet", ".feather", ".xlsx", ".xls", ".ods"), "save it as CSV") | {
+    ".json": "of one object a line say --format jsonl; a list of objects is not read"
+}
+"""What to do about files of other formats, by their endings."""
+LOOKED_AT = 20
+"""Lines that tell whether a text file is svmlight."""
+PAIR = re.compile(r"([0-9]+|qid):[^\s,;:]+")
 
 FORMATS = {
     "arff": (".arff",),
@@ -103,6 +114,8 @@ def open_stream(
     if file.is_dir():
         raise DataError("is a directory", source=str(file), expected="a file")
     kind = format or _format_of(file)
+    if format is None and file.name.lower().removesuffix(".gz").endswith(".txt") and file.is_file():
+        _check_svmlight(file)
     if isinstance(labels, str) and kind not in {"arff", "csv"}:
         raise DataError(f"a {kind} file names its labels in every row", source=str(file), hint="leave --labels out")
     if not header and kind != "csv":
@@ -162,6 +175,35 @@ def _opened(
     return SvmlightStream(file, xmc=kind == "xmc", batch_size=batch_size, on_error=on_error)
 
 
+def _check_svmlight(path: Path) -> None:
+    """Refuse a text file that is of another format than its ending stands for.
+
+    Raises
+    ------
+    DataError
+        It does not begin as such a file, or none of its first lines has a feature.
+    """
+    with closing(TextFile(path).chunks()) as chunks:
+        _, chunk = next(chunks, (1, b""))
+    lines = [line for line in chunk[: 1 << 16].decode("utf-8", "replace").splitlines() if line.strip()][:LOOKED_AT]
+    words = [line.partition("#")[0].split() for line in lines]
+    sizes = bool(lines) and len(words[0]) == 3 and all(map(str.isdigit, words[0]))
+    begins = bool(lines) and all(map(PAIR.fullmatch, words[0][1:]))
+    is_svmlight = sizes or (begins and any(PAIR.fullmatch(word) for line in words for word in line))
+    first = lines[0].lstrip()[:1] if lines else ""
+    if not lines or (is_svmlight and first not in "{@%"):
+        return
+    like = {"{": "jsonl", "@": "arff", "%": "arff"}.get(first, "csv" if set(",;\t") & set(lines[0]) else None)
+    names = " | ".join(FORMATS)
+    raise DataError(
+        "svmlight by its ending, but not by its first lines",
+        source=str(path),
+        expected="label,label index:value ...",
+        found=shown(lines[0]),
+        hint=f"it looks like {like}: say --format {like}" if like else f"name its format: --format {names}",
+    )
+
+
 def _format_of(path: Path) -> str:
     """The format that a file's name tells."""
     name = path.name.lower().removesuffix(".gz")
@@ -172,5 +214,6 @@ def _format_of(path: Path) -> str:
     raise DataError(
         "what format it has cannot be told from its name",
         source=str(path),
-        expected=f"an ending of {known} (and .gz), or --format arff | csv | jsonl | svmlight | xmc",
+        expected=f"an ending of {known} (and .gz), or --format {' | '.join(FORMATS)}",
+        hint=next((hint for ending, hint in NOT_READ.items() if name.endswith(ending)), None),
     )

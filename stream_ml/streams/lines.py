@@ -22,6 +22,9 @@ MAX_FIELD = 1 << 20
 """Longest single name or value, in characters."""
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+OTHER_BOMS = {"UTF-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "UTF-16": (b"\xff\xfe", b"\xfe\xff")}
+LOOKED_AT = 1 << 10
+"""Bytes that tell how a text is encoded where no mark does."""
 SHOWN = 60
 
 
@@ -56,14 +59,15 @@ class TextFile:
         Raises
         ------
         DataError
-            The file cannot be opened or unpacked, or a line is longer than `MAX_LINE`.
+            The file cannot be opened or unpacked, is UTF-16 or UTF-32, or a line is longer than `MAX_LINE`.
         """
         line, size, first = 1, 0, True
         waiting: list[bytes] = []
         with closing(self._of_pipe(rows) if self._is_pipe else self._of_file()) as blocks:
             while block := self._next(blocks, line):
-                block = block.removeprefix(BOM) if first else block
-                first = False
+                if first:
+                    self._check_encoding(block)
+                    block, first = block.removeprefix(BOM), False
                 cut = block.rfind(b"\n") + 1
                 if cut:
                     chunk = b"".join((*waiting, block[:cut]))
@@ -139,6 +143,24 @@ class TextFile:
             raise self._error(f"damaged or not a gzip file ({error})", line) from error
         except OSError as error:
             raise self._error(f"cannot be read: {error.strerror or error}", line) from error
+
+    def _check_encoding(self, block: bytes) -> None:
+        """Refuse what begins like a text that is not in UTF-8, by its mark or by every second byte being 0."""
+        found = next((name for name, marks in OTHER_BOMS.items() if block.startswith(marks)), None)
+        head = block[: min(LOOKED_AT, len(block) // 2 * 2)]
+        zeros = [half.count(0) / max(1, len(half)) for half in (head[::2], head[1::2])]
+        if found is None and len(head) >= 16 and max(zeros) > 0.9 and min(zeros) == 0.0:
+            found = "UTF-16LE" if zeros[1] else "UTF-16BE"
+        if found is not None:
+            name, ending = self.path.name, self.path.suffix
+            how = "" if ending.lower() == ".gz" else f": iconv -f {found} -t UTF-8 {name} > utf8{ending}"
+            raise DataError(
+                "is encoded in another way",
+                source=str(self.path),
+                expected="UTF-8",
+                found=found,
+                hint=f"save it as UTF-8{how}",
+            )
 
     def _error(self, problem: str, line: int) -> DataError:
         return DataError(problem, source=str(self.path), line=line)

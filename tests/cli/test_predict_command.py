@@ -194,6 +194,7 @@ def test_what_cannot_be(trained, capsys):
         ("model", "features.csv", "--out", "no/where"): "--out no/where: cannot be written: no such file or directory",
         ("train.csv", "features.csv"): "damaged or not a model",
         ("nothing", "features.csv"): "no such file",
+        (".", "features.csv"): "is a directory; expected a model's file",
     }
     for (model, source, *more), message in cases.items():
         assert predict(trained / model, source, *(more or ["--out", "kept.jsonl"])) == 2, message
@@ -217,3 +218,22 @@ def test_the_objective_may_be_another_and_bad_lines_be_skipped(trained, capsys):
     first, second = lines("subset_accuracy"), lines("macro_f1")
     assert [line["probabilities"] for line in first] == [line["probabilities"] for line in second]
     assert [line["labels"] for line in first] != [line["labels"] for line in second]
+
+
+def test_the_directory_of_a_run_is_the_model_in_it_or_is_told(trained, capsys):
+    run = trained / "run"
+    assert main(["inspect", str(run)]) == 0
+    by_directory = capsys.readouterr().out
+    assert by_directory.startswith(f"{run / 'checkpoint.safetensors'}:\n300 instances learned")
+    assert main(["inspect", str(run / "checkpoint.safetensors")]) == 0
+    assert capsys.readouterr().out == by_directory
+    line = ["evaluate", "--source", str(trained / "train.csv"), "--labels", "last:3", "-q", "--out", "alone"]
+    assert main(line) == 0
+    Path("empty").mkdir()
+    cases = {"alone": "alone: is the directory of a run, and holds no model; a run writes", "empty": "expected a model"}
+    for name, message in cases.items():
+        for command in (["inspect"], ["predict", "--source", str(trained / "train.csv")]):
+            assert main([*command, name]) == 2
+            assert message in capsys.readouterr().err
+    assert predict("alone", trained / "train.csv") == 2
+    assert "to the file that --save-model FILE names" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from stream_ml.cli.main import main
 
 HEADER = "@relation 'x: -C -1'\n@attribute a numeric\n@attribute b numeric\n@attribute l {0,1}\n@data\n"
 ROWS = "1,2,0\n3,4,1\n"
+CSV = "a,b,l\n" + ROWS
 JUNK = random.Random(0)
 
 # name: (file name, content, further arguments, patterns that the message must match)
@@ -40,6 +41,17 @@ FILES: dict[str, tuple[str, str | bytes, list[str], list[str]]] = {
     "all columns are labels": ("x.csv", "a,l\n1,0\n", ["--labels", "last:2"], [r"x\.csv", "label"]),
     "unknown format": ("x.arff", HEADER + ROWS, ["--format", "arf"], ["arf"]),
     "unknown ending": ("x.dat", "1", [], [r"x\.dat", "format"]),
+    "another format": ("x.parquet", b"PAR1", [], [r"x\.parquet", "format", "save it as CSV"]),
+    "UTF-16": ("x.csv", CSV.encode("utf-16"), ["--labels", "l"], [r"x\.csv", "expected UTF-8, found UTF-16 ", "iconv"]),
+    "UTF-16 without a mark": ("x.arff", (HEADER + ROWS).encode("utf-16-be"), [], [r"x\.arff", "UTF-8, found UTF-16BE"]),
+    "UTF-16 of spreadsheets": ("x.txt", CSV.replace(",", "\t").encode("utf-16"), ["--labels", "l"], ["found UTF-16 "]),
+    "UTF-16 packed": ("x.jsonl.gz", gzip.compress('{"x": {"a": 1}}'.encode("utf-16")), [], [r"as UTF-8\)"]),
+    "UTF-32": ("x.svm", "1 2:3\n".encode("utf-32"), [], ["expected UTF-8, found UTF-32 "]),
+    "CSV as text": ("x.txt", CSV, ["--labels", "l"], [r"x\.txt: svmlight by its ending", "'a,b,l'", "--format csv"]),
+    "numbers as text": ("x.txt", "1,2,0\n3,4,1\n", [], [r"x\.txt", "looks like csv: say --format csv"]),
+    "ARFF as text": ("x.txt", HEADER + ROWS, [], [r"x\.txt", "say --format arff"]),
+    "JSON as text": ("x.txt", '{"x": {"a": 1}}\n', [], [r"x\.txt", "say --format jsonl"]),
+    "prose": ("x.txt", "once upon\na time\n", [], [r"x\.txt", r"--format arff \| csv"]),
     "no such file": ("y.arff", "", ["--source", "x.arff"], [r"x\.arff", "no such file"]),
     "a directory": ("y.arff", "", ["--source", "."], [r"\."]),
 }  # fmt: skip
