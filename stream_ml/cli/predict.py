@@ -300,8 +300,9 @@ def _tell_score(tallies: tuple[Metrics, PrecisionAtK], console: Console, name: s
         _say(console, "nothing was scored: no instance has labels")
         return
     _say(console, f"{metrics.n_rows:,.0f} instances scored")
-    summary = {"model": {"name": name}, "metrics": metrics.result() | ranked.result(), "baselines": {}}
-    console.print(metrics_table(summary))
+    found = metrics.result() | ranked.result()
+    stream = {"n_labels": metrics.n_labels}
+    console.print(metrics_table({"stream": stream, "model": {"name": name}, "metrics": found, "baselines": {}}))
 
 
 @contextmanager

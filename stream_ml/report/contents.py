@@ -11,7 +11,15 @@ from stream_ml.report.label_history import Step, names_by_position, partition_st
 from stream_ml.report.label_plots import cluster_colours, dendrogram_plot, flow_plot, heat_map_plot
 from stream_ml.report.run_data import RunData
 from stream_ml.report.time_plots import experts_plot, metrics_plot, reliability_plot, resources_plot
-from stream_ml.report.words import EXPERT_NAMES, LOWER_IS_BETTER, METRIC_NAMES, event_line, listed
+from stream_ml.report.words import (
+    EXPERT_NAMES,
+    LOWER_IS_BETTER,
+    METRIC_NAMES,
+    event_line,
+    listed,
+    meanings,
+    tells_apart,
+)
 
 __all__ = ["Change", "Contents", "contents_of", "label_rows", "metric_rows"]
 
@@ -65,6 +73,8 @@ class Contents:
     resources: Plot | None
     reliability: Plot | None
     events: list[str]
+    event_terms: list[tuple[str, str]]
+    change_terms: list[tuple[str, str]]
     clusters: list[dict[str, Any]]
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -86,6 +96,7 @@ def contents_of(run: RunData) -> Contents:
     changed = [step for step in steps if step.kinds]
     most = sorted(changed, key=lambda step: (-step.moved, step.instance))[:MOST_CHANGES]
     shown = sorted(most, key=lambda step: step.instance)
+    events = [event for event in run.events if event["kind"] in TOLD][-MOST_EVENTS:]
     return Contents(
         run=run,
         metrics=metrics_plot(run),
@@ -98,7 +109,9 @@ def contents_of(run: RunData) -> Contents:
         trees=run.structure.get("trees", []),
         resources=resources_plot(run),
         reliability=reliability_plot(run),
-        events=[event_line(event) for event in run.events if event["kind"] in TOLD][-MOST_EVENTS:],
+        events=[event_line(event) for event in events],
+        event_terms=meanings(event.get("reason", {}) for event in events),
+        change_terms=meanings(reason for step in shown for reason in step.reasons),
         clusters=_clusters(run, steps, colours),
         notes=_notes(run, steps),
     )
@@ -125,7 +138,8 @@ def metric_rows(runs: Sequence[RunData]) -> list[dict[str, Any]]:
             rivals = [v for v, other in zip(rounded, of_run, strict=True) if other == own and v is not None]
             best = value is not None and len(rivals) > 1 and value == choose(rivals)
             cells.append({"text": "–" if value is None else f"{value:.4f}", "best": best})
-        if any(value is not None for value in values):
+        known = any(value is not None for value in values)
+        if known and any(tells_apart(metric, run.summary["stream"].get("n_labels", 0)) for run in runs):
             name = METRIC_NAMES.get(metric, metric.replace("_", " ")).replace(" (lower is better)", " ↓")
             rows.append({"metric": metric, "name": name, "cells": cells})
     return rows

@@ -17,7 +17,7 @@ from stream_ml.report.contents import contents_of, metric_rows
 from stream_ml.report.run_data import RunData
 from stream_ml.report.svg import PALETTE, inline_svg
 from stream_ml.report.time_plots import compared_plot
-from stream_ml.report.words import GENERATOR, METRIC_NAMES
+from stream_ml.report.words import COLUMN_TITLES, GENERATOR, METRIC_NAMES
 
 __all__ = ["page_template", "render_page", "write_plots"]
 
@@ -41,6 +41,7 @@ def render_page(runs: Sequence[RunData]) -> str:
         return page_template().render(
             generator=GENERATOR,
             palette=PALETTE,
+            column_titles=COLUMN_TITLES,
             runs=contents,
             title=", ".join(run.name for run in runs),
             metric_rows=metric_rows(runs),

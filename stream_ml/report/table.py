@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_ml.report.drift_table import print_drift
+from stream_ml.report.words import tells_apart
 
 __all__ = ["metrics_table", "objectives_table", "print_outcome"]
 
@@ -19,7 +20,10 @@ OBJECTIVE_METRICS = ("subset_accuracy", "hamming_loss", "example_f1", "micro_f1"
 
 
 def metrics_table(summary: dict[str, Any]) -> Table:
-    """Metrics as rows, the model and the baselines as columns; the best of each row has a star."""
+    """Metrics as rows, the model and the baselines as columns; the best of each row has a star.
+
+    Those that cannot tell models apart are left out: precision at 5 of three labels.
+    """
     columns = [(summary["model"]["name"], summary["metrics"]), *summary["baselines"].items()]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("metric")
@@ -34,7 +38,7 @@ def metrics_table(summary: dict[str, Any]) -> Table:
             won = value is not None and round(value, 4) == best and len(given) > 1
             text = "- " if value is None else f"{value:.4f} {'*' if won else ' '}"
             cells.append(Text(text, style="bold green" if won else ""))
-        if given:
+        if given and tells_apart(metric, summary["stream"]["n_labels"]):
             table.add_row(metric.replace("_", " "), *cells)
     return table
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["EXPERT_NAMES", "GENERATOR", "LOWER_IS_BETTER", "METRIC_NAMES", "PART_NAMES", "event_line", "listed"]
+__all__ = [
+    "COLUMN_TITLES",
+    "EXPERT_NAMES",
+    "GENERATOR",
+    "LOWER_IS_BETTER",
+    "METRIC_NAMES",
+    "PART_NAMES",
+    "STATISTICS",
+    "event_line",
+    "listed",
+    "meanings",
+    "tells_apart",
+]
 
 GENERATOR = "stream-ml report"
 """What a page names as what made it."""
@@ -47,6 +59,73 @@ PART_NAMES = EXPERT_NAMES | {
     "gate_weights": "weights of gates",
     "labels": "numbers of labels",
 }
+
+
+COLUMN_TITLES = {
+    "label": "The label's name",
+    "cluster": "The cluster that it is in at the end",
+    "support": "Instances that have the label",
+    "precision": "Of the instances predicted to have it, the share that does",
+    "recall": "Of the instances that have it, the share predicted to",
+    "F1": "Harmonic mean of precision and recall",
+    "threshold": "From this probability on the label would have been predicted for the best F1 so far; "
+    "decisions for other objectives may cut elsewhere",
+    "main expert": "The expert of the largest weight for this label",
+}
+"""What the columns of the table of labels mean."""
+STATISTICS = {
+    "d0": "smallest dissimilarity of two labels of the cluster: 0, always together; 1, never",
+    "d1": "largest dissimilarity of two labels of the cluster",
+    "d2": "second largest",
+    "avg": "mean dissimilarity of all pairs",
+    "gap": "how much more similar labels on the same side of the cut are than labels on two sides, on average",
+    "eps": "Hoeffding bound: how far a mean over n instances may be off by chance; what is larger hardly is chance",
+    "n": "instances that tell of it, older ones counting less",
+    "lost": "largest share of a side's similarity that the cut takes away",
+    "average_excess": "mean similarity of a label of one cluster and one of the other, beyond what chance gives",
+    "gained_share": "share of the similarity kept by the union that lies between the two clusters",
+    "moved": "labels that changed their cluster",
+    "similarity_before": "mean similarity of these labels to their old cluster",
+    "similarity_after": "mean similarity of these labels to their new one",
+    "excess_before": "share of the similarity beyond that of random clusters which the old clusters kept",
+    "excess_after": "the same of the new clusters",
+    "kept_before": "similarity kept in clusters: share of the similarity of all labels that lies within clusters",
+    "window_mean": "mean loss over the window that ADWIN, the drift detector, has left",
+    "window_width": "instances in that window",
+    "kept_after": "the same afterwards",
+    "rise": "how far its mean loss is above that of the window before",
+    "nodes": "nodes that its tree had",
+    "weight": "instances learned by then",
+    "node": "number of the tree's node that it is about",
+    "feature": "number of the feature that the node asks for",
+    "alternate": "number of the node at the top of the alternate subtree, which grows where the loss rose",
+    "loss": "mean loss of the subtree while both were compared",
+    "alternate_loss": "that of the alternate subtree",
+    "rows": "instances on which they were compared",
+    "drift": "instance of the drift that led to it",
+    "labels": "labels met by then",
+}
+"""What the numbers of an event mean."""
+
+
+def meanings(reasons: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The numbers that some events give as their reasons, and what each means.
+
+    >>> [name for name, _ in meanings([{"eps": 0.1, "merit": 2.0}, {"kind": "split", "d0": 0.2, "eps": 0.3}])]
+    ['d0', 'eps']
+    """
+    given = {name for reason in reasons for name in reason}
+    return [(name.replace("_", " "), meaning) for name, meaning in STATISTICS.items() if name in given]
+
+
+def tells_apart(metric: str, n_labels: int) -> bool:
+    """Whether a metric can tell models apart: precision at k of k labels or fewer is the same in whatever order.
+
+    >>> tells_apart("precision_at_3", 3), tells_apart("precision_at_3", 4), tells_apart("micro_f1", 1)
+    (False, True, True)
+    """
+    _, at, k = metric.partition("precision_at_")
+    return not at or int(k) < n_labels
 
 
 def event_line(event: Mapping[str, Any]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from report.browser import Browser, NoBrowserError
 
 VISIBLE = "[...document.querySelectorAll('.plot svg')].filter(x => x.checkVisibility())"
@@ -96,6 +98,29 @@ def test_it_fits_the_screen(page, width):
         / svg.viewBox.baseVal.width * parseFloat(getComputedStyle(text).fontSize)))""")
     assert len(sizes) > 100
     assert min(sizes) > 7
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_goes_on_beyond_an_edge_is_shaded(page, tmp_path, dark):
+    """At the edge of a table that is wider than a small screen, for as long as there is more."""
+    page.look(390, dark=dark)
+    table = "document.querySelector('#labels .scroll')"
+    page.run(f"{table}.scrollIntoView({{block: 'center'}})")
+
+    def at_the_edges():
+        x, right, y = page.run(f"(b => [b.x, b.right, b.y + b.height / 2])({table}.getBoundingClientRect())")
+        page.screenshot(tmp_path / "page.png")
+        # of the column of pixels, as most are: no text, no line
+        pixels = imread(tmp_path / "page.png")[int(y) - 60 : int(y) + 60, :, :3]
+        return [np.median(pixels[:, column], axis=0) for column in (int(x) + 1, int(right) - 2)]
+
+    assert page.run(f"{table}.scrollWidth - {table}.clientWidth") > 50
+    paper, shaded = at_the_edges()
+    assert np.abs(paper - shaded).max() > 0.1
+    page.run(f"{table}.scrollLeft = 1000")
+    left, right = at_the_edges()
+    assert np.abs(paper - left).max() > 0.1
+    np.testing.assert_allclose(right, paper, atol=0.02)
 
 
 def test_two_runs_are_beside_each_other(browser, runs):

@@ -17,9 +17,11 @@ from markupsafe import escape as markup_escape
 
 from stream_ml.cli import report as command
 from stream_ml.cli.main import main
-from stream_ml.report.contents import contents_of, label_rows, metric_rows
+from stream_ml.report import words
+from stream_ml.report.contents import TOLD, contents_of, label_rows, metric_rows
 from stream_ml.report.run_data import RunData, read_run
 from stream_ml.report.time_plots import lanes_of, memory_parts, whole_windows
+from stream_ml.report.words import COLUMN_TITLES
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SECTIONS = (
@@ -101,6 +103,29 @@ def test_the_page_of_a_run(runs):
     assert "grace_period" in text
     # colours are the page's, so that a theme can change them
     assert not re.findall(r"#[0-9a-f]{6}", text.partition("<body>")[2])
+
+
+def test_what_is_new_to_a_reader_is_explained(runs):
+    text = (runs["drifts"] / "report.html").read_text()
+    run = read_run(runs["drifts"])
+    contents = contents_of(run)
+    given = {name for event in run.events if event["kind"] in TOLD for name in event["reason"]}
+    assert {"eps", "n", "kept_before", "window_mean", "rise"} <= given
+    assert {name.replace("_", " ") for name in given} == {name for name, _ in contents.event_terms}
+    assert {"eps", "n"} <= {name for name, _ in contents.change_terms}
+    for name, meaning in [*contents.event_terms, *contents.change_terms]:
+        assert f"<dt>{name}</dt><dd>{escape(meaning, quote=False)}".replace("'", "&#39;") in text
+    assert all(f'title="{markup_escape(meaning)}"' in text for meaning in COLUMN_TITLES.values())
+
+
+def test_every_number_of_a_change_has_a_meaning():
+    """As they stand in the sources of label clusters and of drift detection."""
+    root = Path(words.__file__).parents[1]
+    sources = "".join((root / name).read_text() for name in ("labels/odac.py", "labels/cut.py", "ihomer/watch.py"))
+    lines = re.findall(r"reason = (?:reason \| )?\{[^}]*\}|reason \| \{[^}]*\}", sources)
+    names = {name for line in lines for name in re.findall(r'"(\w+)":', line)}
+    assert {"d0", "avg", "gained_share", "moved", "excess_after", "kept_after", "rise"} <= names
+    assert names <= set(words.STATISTICS)
 
 
 def test_runs_stand_side_by_side(runs):
@@ -227,6 +252,13 @@ def test_the_best_of_a_row_is_of_one_stream():
     assert same == {"micro_f1": [False, False, True], "hamming_loss": [False, True, False]}
     others = best(run_of(summary=one), run_of(stream="t", summary=two))
     assert others == {"micro_f1": [True, False, False], "hamming_loss": [False, True, False]}
+
+
+def test_precision_of_more_labels_than_there_are_is_left_out():
+    metrics = {"micro_f1": 0.5, "precision_at_1": 0.9, "precision_at_3": 0.6, "precision_at_5": 0.4}
+    few, many = ({"stream": {"name": "s", "n_labels": n}, "metrics": metrics} for n in (3, 6))
+    assert [row["metric"] for row in metric_rows([run_of(summary=few)])] == ["micro_f1", "precision_at_1"]
+    assert [row["metric"] for row in metric_rows([run_of(summary=few), run_of(summary=many)])] == list(metrics)
 
 
 def test_labels_are_told_with_their_scores():
