@@ -257,12 +257,24 @@ class Matching:
             if self.schema.sparse:
                 mine = self.columns[: batch.n_features]
                 dense[:, mine[mine >= 0]] = self._defaults[: batch.n_features][mine >= 0]
+                if batch.known is not None:  # what has not appeared yet is missing, wherever the batch ends
+                    known = batch.known[0]
+                    early = np.arange(len(batch))[:, None] < _first_rows(batch, known)
+                    new = mine[known:]
+                    dense[:, new[new >= 0]] = np.where(early, np.nan, dense[:, new])[:, new >= 0]
             dense[rows, places] = values
             indptr = np.arange(len(batch) + 1, dtype=np.int64) * n_features
             return indptr, np.tile(np.arange(n_features, dtype=np.int32), len(batch)), dense.reshape(-1)
         order = np.lexsort((places, rows))
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(batch)))]).astype(np.int64)
         return indptr, places[order].astype(np.int32), values[order]
+
+
+def _first_rows(batch: Batch, first: int) -> NDArray[np.int64]:
+    """The row at which each feature from `first` on appears, in a batch that has all of them."""
+    highest, filled = np.full(len(batch), -1, dtype=np.int64), np.flatnonzero(np.diff(batch.x_indptr))
+    highest[filled] = batch.x_indices[batch.x_indptr[filled + 1] - 1]  # features of a row rise
+    return np.searchsorted(np.maximum.accumulate(highest), np.arange(first, batch.n_features))
 
 
 def _with_absent(

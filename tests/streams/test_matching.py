@@ -133,3 +133,16 @@ def test_what_appears_while_it_is_read_shows_no_sooner(tmp_path):
     assert [replace(b, x_values=b.x_values).y_indices.tolist() for b in stream] == [
         b.y_indices.tolist() for b in batches
     ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_dense_model_sees_the_same_whatever_the_batch_size(tmp_path, size):
+    """A column is missing until it appears, and 0 where a later row leaves it out."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(
+        "".join(f'{{"x": {x}, "y": []}}\n' for x in ('{"a": 1}', "{}", '{"b": 2, "new": 1}', "{}", '{"c": 3}'))
+    )
+    stream = Matched(open_stream(path, batch_size=size), Schema([Feature(n) for n in "abc"], ["l"]), new_features=False)
+    nan = np.nan
+    expected = [[1, nan, nan], [0, nan, nan], [0, 2, nan], [0, 0, nan], [0, 0, 3]]
+    np.testing.assert_array_equal(np.concatenate([batch.x_dense() for batch in stream]), expected)
