@@ -6,18 +6,21 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from stream_ml.errors import ConfigError
 
-__all__ = ["run_all", "set_threads", "threads"]
+__all__ = ["InOrder", "run_all", "set_threads", "threads"]
 
 VARIABLES = "STREAM_ML_THREADS", "NUMBA_NUM_THREADS"
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of processor time that a container has in each period, and the period's length (cgroup v2)."""
+
+MOST_WAITING = 4
+"""Tasks that may wait behind the thread that starts them."""
 
 _given: int | None = None
 _helpers: ThreadPoolExecutor | None = None
@@ -53,7 +56,7 @@ def _usual() -> int:
 def set_threads(n: int | None) -> None:
     """Learn with `n` threads from now on, in this process; None: as many as its environment says.
 
-    Results do not depend on it. Two cores make a block of rows 1.2 to 1.5 times as fast (docs/performance.md); where
+    Results do not depend on it. Two cores make learning 1.2 to 1.7 times as fast (docs/performance.md); where
     several models learn at a time, each in a process of its own, one thread is best.
 
     Raises
@@ -113,6 +116,52 @@ def run_all(tasks: Sequence[Callable[[], object]], *, together: bool = True) -> 
         wait(helping)
     if failures:
         raise failures[min(failures)]
+
+
+class InOrder:
+    """Tasks that run behind the thread that starts them: one at a time, in the order in which they are started."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[Callable[[], object]] = deque()
+        self._running: Future[None] | None = None
+
+    def start(self, task: Callable[[], object], *, together: bool = True) -> None:
+        """Run a task after all those before it: at once if not `together`, or where there is one thread.
+
+        Raises what a task before it raised, as `wait` does.
+        """
+        if not together or threads() == 1 or getattr(_inside, "task", False) or len(self._tasks) >= MOST_WAITING:
+            self.wait()
+            task()
+            return
+        self._tasks.append(task)
+        if self._running is None:
+            self._running = _pool().submit(self._work)
+        elif self._running.done():
+            self._running.result()
+            self._running = _pool().submit(self._work)
+
+    def wait(self) -> None:
+        """Come back when nothing is left to do; what another thread has not begun is done by this one.
+
+        Raises what a task raised; those after it are dropped.
+        """
+        running, self._running = self._running, None
+        try:
+            if running is not None and not running.cancel():
+                running.result()
+            while self._tasks:
+                self._tasks.popleft()()
+        finally:
+            self._tasks.clear()
+
+    def _work(self) -> None:
+        _inside.task = True
+        try:
+            while self._tasks:
+                self._tasks.popleft()()
+        finally:
+            _inside.task = False
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -17,7 +17,7 @@ from stream_ml import threads as module
 from stream_ml.errors import ConfigError
 from stream_ml.simulation import Scenario
 from stream_ml.streams import Batch
-from stream_ml.threads import run_all, set_threads, threads
+from stream_ml.threads import InOrder, run_all, set_threads, threads
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,9 @@ def as_before():
 def scenario(kind: str, n: int) -> Scenario:
     dense = {"kind": "multilabel", "base": "tree", "n_features": 12, "n_labels": 9, "n_groups": 3}
     topics = {"kind": "topics", "n_labels": 40, "n_groups": 4, "n_features": 300, "length": 10.0}
-    settings: dict = {"n_instances": n, "generator": topics if kind == "sparse" else dense}
-    if kind != "sparse":
+    is_sparse = kind in {"sparse", "gated"}
+    settings: dict = {"n_instances": n, "generator": topics if is_sparse else dense}
+    if not is_sparse:
         settings["drifts"] = [{"kind": "concept", "shape": "sudden", "at": n // 2}]
     return Scenario.load(settings, seed=3)
 
@@ -48,16 +49,96 @@ def partly(batch: Batch) -> Batch:
 def run(kind: str, n_threads: int) -> tuple[bytes, dict[str, bytes]]:
     """Probabilities of a run, and the state it ends in."""
     set_threads(n_threads)
-    model, change = IHomerClassifier(), partly if kind == "partly labelled" else lambda batch: batch
-    said = [model.test_then_train(change(batch)).probabilities for batch in scenario(kind, 3000).stream()]
-    return np.concatenate(said).tobytes(), {k: np.asarray(a).tobytes() for k, a in model.state_dict().items()}
+    # gates open in the midst of the stream, when the 31st label comes
+    model = IHomerClassifier(routing={"gated_above": 30} if kind == "gated" else {})
+    change = partly if kind == "partly labelled" else lambda batch: batch
+    said = [model.test_then_train(change(batch)) for batch in scenario(kind, 3000).stream()]
+    assert (model.gates() is not None) == (kind == "gated")
+    sets = np.concatenate([part.label_indices for part in said])
+    probabilities = np.concatenate([part.probabilities for part in said])
+    state = {name: np.asarray(array).tobytes() for name, array in model.state_dict().items()}
+    return probabilities.tobytes() + sets.tobytes(), state
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "partly labelled"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "partly labelled", "gated"])
 def test_any_number_of_threads_gives_the_same(kind):
     one = run(kind, 1)
     assert run(kind, 2) == one
     assert run(kind, 7) == one
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_what_runs_behind_runs_in_order(n_threads):
+    set_threads(n_threads)
+    behind, done = InOrder(), []
+    for i in range(200):
+        behind.start(lambda i=i: done.append(i), together=i % 7 != 0)
+        if i % 50 == 0:
+            behind.wait()
+            assert done == list(range(i + 1))
+    behind.wait()
+    assert done == list(range(200))
+
+
+def test_what_runs_behind_runs_beside():
+    set_threads(2)
+    behind, both = InOrder(), threading.Barrier(2)
+    behind.start(lambda: both.wait(20))
+    both.wait(20)
+    behind.wait()
+
+
+def test_what_is_not_begun_is_not_waited_for():
+    """The only other thread is busy: who waits does it."""
+    set_threads(2)
+    first, second, free = InOrder(), InOrder(), threading.Event()
+    first.start(lambda: free.wait(20))
+    here: list[int] = []
+    second.start(lambda: here.append(threading.get_ident()))
+    second.wait()
+    assert here == [threading.get_ident()]
+    free.set()
+    first.wait()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_failure_behind_is_raised_and_ends_what_waits(n_threads):
+    set_threads(n_threads)
+    behind, done = InOrder(), []
+
+    def fail() -> None:
+        raise ValueError("behind")
+
+    def start_all() -> None:
+        for task in (lambda: done.append(1), fail, lambda: done.append(3), lambda: done.append(4)):
+            behind.start(task)
+        behind.wait()
+
+    with pytest.raises(ValueError, match="behind"):
+        start_all()
+    assert done == [1]
+    behind.start(lambda: done.append(5))
+    behind.wait()
+    assert done == [1, 5]
+
+
+def test_models_on_threads_of_their_own_do_not_disturb_each_other():
+    """More models learn at a time than there are threads."""
+    set_threads(2)
+    alone = run_once()
+    found: list[bytes] = []
+    users = [threading.Thread(target=lambda: found.append(run_once())) for _ in range(4)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(120)
+    assert found == [alone] * 4
+
+
+def run_once() -> bytes:
+    """Probabilities of a short run."""
+    model = IHomerClassifier()
+    return b"".join(model.test_then_train(b).probabilities.tobytes() for b in scenario("dense", 1000).stream())
 
 
 def test_tasks_run_at_the_same_time():

@@ -29,6 +29,10 @@ class Nearest(NamedTuple):
     sizes: NDArray[np.int32]  # (slots,)
     labels: NDArray[np.int32]  # (slots, most labels of a row)
 
+    def kept(self) -> Nearest:
+        """The same for later, when the window has gone on."""
+        return self._replace(sizes=self.sizes.copy(), labels=self.labels.copy())
+
 
 class Neighbours:
     """Weighted vote of the `k` nearest of about `window` recent rows.

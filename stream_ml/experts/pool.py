@@ -19,7 +19,7 @@ from stream_ml.streams.batch import AGAIN, ALL_KNOWN, LEARN, Batch
 from stream_ml.streams.dense import csr_of
 from stream_ml.threads import run_all
 
-__all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "ExpertPool"]
+__all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "TOGETHER_ROWS", "ExpertPool"]
 
 ROOT_EXPERTS = (
     "linear_adaptive",
@@ -59,7 +59,7 @@ PRIOR, BAYES, RECENCY, NEIGHBOURS = (
     ROOT_EXPERTS.index(name) for name in ("prior", "naive_bayes", "recency", "neighbours")
 )
 TOGETHER_ROWS = 32
-"""Rows from which on it pays to hand experts to other threads."""
+"""Rows from which on it pays to hand a block's work to other threads."""
 
 
 class ExpertPool:

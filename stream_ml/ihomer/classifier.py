@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from stream_ml.decisions import Deciders, JointPosterior, Objective
+from stream_ml.decisions import Deciders, JointPosterior, JointRows, Objective
 from stream_ml.errors import ConfigError, ExpertError
 from stream_ml.experts import (
     BLOCK_ROWS,
@@ -22,21 +23,25 @@ from stream_ml.experts import (
     SleepSchedule,
     Stacking,
 )
+from stream_ml.experts.neighbours import Nearest
+from stream_ml.experts.pool import TOGETHER_ROWS
 from stream_ml.ihomer._kernels import cluster_losses
-from stream_ml.ihomer.collected import Collected
+from stream_ml.ihomer.collected import Collected, LabelSets
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.explain import BlockResult, Explaining
 from stream_ml.ihomer.gated import GatedLearner
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import Partition
+from stream_ml.ihomer.restructuring import Restructuring
 from stream_ml.ihomer.rows import check_kinds, check_positions, running_highest, without_scored_labels
 from stream_ml.ihomer.saving import Saving
 from stream_ml.ihomer.state import EXTRA, check_extra, check_parts, check_schema, check_settings, json_array
 from stream_ml.ihomer.view import EXPERTS
-from stream_ml.ihomer.watch import DEPENDENCE, LARGE_RISE, LOSS, SETTLED, Found, LossWatch, report
+from stream_ml.ihomer.watch import LossWatch
 from stream_ml.states import Part, Spec
-from stream_ml.streams.batch import LEARN, PREDICT, Batch, Predictions, first_learned
+from stream_ml.streams.batch import ALL_KNOWN, LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
+from stream_ml.threads import InOrder
 
 __all__ = ["IHomerClassifier"]
 
@@ -46,7 +51,16 @@ EVENTS_KEPT = 10_000
 """Events that nobody drains are bounded, too: the oldest go first."""
 
 
-class IHomerClassifier(Explaining, Saving):
+class _Said(NamedTuple):
+    """What is known of a block before label sets are decided."""
+
+    probabilities: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    nearest: Nearest | None
+    unknown: NDArray[np.bool_]
+
+
+class IHomerClassifier(Explaining, Restructuring, Saving):
     """Online multi-label classifier that keeps clusters of correlated labels and a Hoeffding tree for each.
 
     Root experts (linear models, naive Bayes, nearest neighbours, prior, recency; for ever) and the experts of the leaf
@@ -105,6 +119,7 @@ class IHomerClassifier(Explaining, Saving):
             raise ConfigError(f"IHomerClassifier: {where}: {first['msg']}, found {first.get('input')!r}") from error
         self._extra = ExtraExperts(extra_experts or {}, (*EXPERTS, "intercept"))
         self.n_learned = 0
+        self._behind = InOrder()  # all that the joint posterior and the deciders do, in its order
         self._schema: Schema | None = None
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         if schema is not None:
@@ -165,21 +180,34 @@ class IHomerClassifier(Explaining, Saving):
         batch = without_scored_labels(batch)
         self._grow_features(batch)
         collected = Collected(self.objectives, batch)
-        for start, stop, known in self._blocks(batch):
-            block = batch.rows(start, stop)
-            if self._gated is None:
-                try:
-                    result = self._learn_block(block, known, self.objectives)
-                except ExpertError as error:
-                    raise error.further(start) from error.cause
-                collected.take_all(start, result.probabilities, result.decided)
-            else:
-                gated = self._gated.process(block, self.objectives, self.n_learned)
-                self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
-                collected.take_likely(start, gated.likely, gated.decided)
-            if self.n_learned and self.n_learned % self.settings.period == 0 and first_learned(block.mode[-1:])[0]:
-                self._restructure()
+        try:
+            for start, stop, known in self._blocks(batch):
+                self._run_block(batch.rows(start, stop), start, known, collected)
+        finally:
+            self._behind.wait()
         return collected.predictions()
+
+    def _run_block(self, block: Batch, start: int, known: int, collected: Collected) -> None:
+        """Predict and learn a block, then look at the structure if it is time to; label sets are decided behind it."""
+        wanted, together = self.objectives, len(block) >= TOGETHER_ROWS
+        if self._gated is None:
+            try:
+                said = self._probabilities(block, known, together=together)
+            except ExpertError as error:
+                raise error.further(start) from error.cause
+
+            def decide() -> None:
+                collected.take_all(start, said.probabilities, self._decide(block, said, wanted)[0])
+        else:
+            later = self._gated.process(block, wanted, self.n_learned, together=together)
+            self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
+
+            def decide() -> None:
+                collected.take_likely(start, *later())
+
+        self._behind.start(decide, together=together)
+        if self.n_learned and self.n_learned % self.settings.period == 0 and first_learned(block.mode[-1:])[0]:
+            self._restructure()
 
     def predict(self, batch: Batch) -> Predictions:
         """Predict all rows, learn none; the model does not change."""
@@ -237,7 +265,8 @@ class IHomerClassifier(Explaining, Saving):
                 "or raise routing.gated_above, routing.all_labels_mb and memory_limit_mb"
             )
         reason = {"labels": float(self.n_labels)}
-        self._gated = GatedLearner(self.settings, sparse=self._schema.sparse)
+        self._behind.wait()
+        self._gated = GatedLearner(self.settings, self._behind, sparse=self._schema.sparse)
         self._gated.take_over(self._pool.design, self._pool.neighbours, self._schema)
         self._gated.grow_features(self._arities)
         self._events.append(Event("gate", self.n_learned, "global", "labels", reason))
@@ -245,14 +274,19 @@ class IHomerClassifier(Explaining, Saving):
 
     def _learn_block(self, block: Batch, known: int, wanted: tuple[Objective, ...]) -> BlockResult:
         """Probabilities and label sets of one block; rows are learned, structure stays."""
+        said = self._probabilities(block, known)
+        decided, rows = self._decide(block, said, wanted)
+        return BlockResult(said.probabilities, decided, said.logits, rows)
+
+    def _probabilities(self, block: Batch, known: int, *, together: bool = False) -> _Said:
+        """What experts and stacking say of a block; they learn its rows. Label sets may be decided beside the next."""
         n_labels, partition = self.n_labels, self._partition
         roots, leaves = len(ROOT_EXPERTS), len(EXPERTS)
         # two rows at least: parts of a single one are contiguous, for which kernels would be compiled once more
         logits = np.zeros((max(2, len(block)), len(self.expert_names), n_labels), dtype=np.float32)
         if not n_labels:
             self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
-            nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
-            return BlockResult(logits[: len(block), 0], dict.fromkeys(wanted, nothing), logits[: len(block)], None)
+            return _Said(logits[: len(block), 0], logits[: len(block)], None, ALL_KNOWN)
         unknown = block.unknown_labels(n_labels)
 
         def trees(whole: Batch) -> list[Callable[[], None]]:
@@ -263,11 +297,19 @@ class IHomerClassifier(Explaining, Saving):
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
         self._watch_block(block, p, unknown)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
-        rows = self._joint.process(p, nearest, block, unknown)
-        decided = self._deciders.decide(wanted, p, rows, block, unknown)
         partition.learn_labels(whole)
         self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
-        return BlockResult(p, decided, logits[: len(block)], rows)
+        return _Said(p, logits[: len(block)], nearest.kept() if together else nearest, unknown)
+
+    def _decide(
+        self, block: Batch, said: _Said, wanted: tuple[Objective, ...]
+    ) -> tuple[dict[Objective, LabelSets], JointRows | None]:
+        """Label sets of a block, and the posterior that they are decided by, which then learns the rows."""
+        if said.nearest is None:
+            nothing = np.zeros(len(block) + 1, dtype=np.int64), np.zeros(0, dtype=np.int32)
+            return dict.fromkeys(wanted, nothing), None
+        rows = self._joint.process(said.probabilities, said.nearest, block, said.unknown)
+        return self._deciders.decide(wanted, said.probabilities, rows, block, said.unknown), rows
 
     def _watch_block(self, block: Batch, probabilities: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
         """Feed the rows' losses to the detectors."""
@@ -317,74 +359,10 @@ class IHomerClassifier(Explaining, Saving):
         """Let labels join that are about to be learned for the first time, with the label set that brings them."""
         self._pool.grow(self._arities, n_labels)
         self._stacking.grow(n_labels)
-        self._deciders.grow(n_labels)
+        self._behind.start(partial(self._deciders.grow, n_labels))
         self._events += self._partition.grow_labels(n_labels, companions, self.n_learned)
         self._watch.follow(self._partition.ids, changed=False)
-        self._joint.follow(self._partition.slot_of, self._partition.n_slots)
-
-    # -- structure ------------------------------------------------------------------------------------------------
-
-    def _restructure(self) -> None:
-        """Act on the drifts found since the last time, then on what the clustering asks for."""
-        if self._gated is not None:
-            self._events += self._gated.restructure(self.n_learned)
-            return
-        reopened: Found | None = None
-        learners = self._partition.learners
-        for found in self._watch.take({cluster: len(x.labels) for cluster, x in learners.items()}):
-            self._events.append(report(found))
-            if found.where in learners:
-                self._partition.start_background(found.where, self.n_learned)
-                if found.drift:
-                    labels = learners[found.where].labels
-                    self._hurry(found, labels)
-                    if self._watch.is_local(found):
-                        rows = self.n_learned - found.instance + int(found.width)
-                        self._stacking.set_aside(labels, self.settings.drift.keep, rows)
-            elif found.drift and found.where == LOSS:
-                self._hurry(found, np.arange(self.n_labels, dtype=np.int32), everywhere=True)
-                self._stacking.forget_shared(self.settings.drift.keep)
-            if found.drift and found.where in {LOSS, DEPENDENCE}:
-                self._note("wake", self._sleep.wake_all(self.n_learned))
-                reopened = found
-        self._review_experts()
-        if reopened is not None:
-            self._partition.reopen()
-        before = self.clusters if reopened is not None else []
-        periods = max(1, self.settings.clusters.n_min // self.settings.period)
-        due = self.n_learned // self.settings.period % periods == 0
-        events = self._partition.settle(self.n_learned, test=due or reopened is not None)
-        self._events += events
-        if reopened is not None:
-            after = self.clusters
-            changed = {"before": [c for c in before if c not in after], "after": [c for c in after if c not in before]}
-            self._events.append(
-                Event("restructure", self.n_learned, "global", "", {"drift": reopened.instance}, changed)
-            )
-        self._watch.follow(self._partition.ids, changed=any(e.kind in {"split", "merge", "move"} for e in events))
-        self._joint.follow(self._partition.slot_of, self._partition.n_slots)
-
-    def _review_experts(self) -> None:
-        """Let experts sleep and wake; after the drifts of the period, which end all sleep."""
-        if self._sleep.due(self.n_learned):
-            asleep, woken = self._sleep.review(self.n_learned, self._stacking.gains()[: len(ROOT_EXPERTS)])
-            self._note("sleep", asleep)
-            self._note("wake", woken)
-
-    def _note(self, kind: str, experts: list[int]) -> None:
-        """Events of experts."""
-        self._events += [Event(kind, self.n_learned, "global", ROOT_EXPERTS[expert]) for expert in experts]
-
-    def _hurry(self, found: Found, labels: NDArray[np.int32], *, everywhere: bool = False) -> None:
-        """Make what is known of labels that drift give way to what comes: by longer steps, or by letting go of it."""
-        keep = self.settings.drift.keep
-        self._pool.hurry(labels, keep)
-        self._stacking.forget(labels, keep)
-        if found.rise > LARGE_RISE and self.n_learned > SETTLED:
-            if found.where in self._partition.learners:
-                self._events += self._partition.restart(found.where, self.n_learned)
-            rows = self.n_learned - found.instance + int(found.width)
-            self._pool.forget(labels, rows, everywhere=everywhere)
+        self._follow()
 
     # -- looking in -----------------------------------------------------------------------------------------------
 
@@ -466,6 +444,7 @@ class IHomerClassifier(Explaining, Saving):
         check_settings(whole.plain("settings"), self.settings.model_dump(mode="json"))
         check_extra(whole.plain(EXTRA) if EXTRA in whole else (), self._extra.names)
         n_learned, events = whole.whole("n_learned", 0), map(Event.from_dict, whole.plain("events"))
+        self._behind = InOrder()
         self._events = deque(events, maxlen=EVENTS_KEPT)
         self._schema = None
         if "arities" in whole:
@@ -476,7 +455,7 @@ class IHomerClassifier(Explaining, Saving):
             self._start(schema)
             self._columns = whole.whole("columns", 0, len(arities))
             if gated:
-                self._gated = GatedLearner(self.settings, sparse=sparse)
+                self._gated = GatedLearner(self.settings, self._behind, sparse=sparse)
             try:
                 for name, part in self._parts():
                     part.load_state_dict(whole.part(f"{name}."))

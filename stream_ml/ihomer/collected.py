@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_ml.decisions import LIKELY, Objective, joined
 from stream_ml.streams.batch import Batch, Likely, Predictions
 
-__all__ = ["DENSE_LABELS", "Collected"]
+__all__ = ["DENSE_LABELS", "Collected", "LabelSets"]
 
 DENSE_LABELS = 4096
 """Labels up to which there are probabilities of all labels, also where gates found the likely ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from stream_ml.labels import Change, LabelClusters
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, Batch, Likely, Partial, all_known, first_learned
 from stream_ml.streams.schema import Schema
+from stream_ml.threads import InOrder
 
 __all__ = ["GatedLearner", "GatedResult"]
 
@@ -32,10 +33,10 @@ LABELS_A_PERIOD = 64
 
 
 class GatedResult(NamedTuple):
-    """What is said of a block of rows: label sets by objective, CSR `(indptr, indices)`, and the likely labels."""
+    """What is said of a block of rows: the likely labels, and label sets by objective, CSR `(indptr, indices)`."""
 
-    decided: dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]
     likely: Likely
+    decided: dict[Objective, tuple[NDArray[np.int64], NDArray[np.int32]]]
 
 
 class GatedLearner:
@@ -46,9 +47,9 @@ class GatedLearner:
     clusters serve the joint posterior: a label that moved between gates would lose what they know of it.
     """
 
-    def __init__(self, settings: IHomerParameters, *, sparse: bool) -> None:
+    def __init__(self, settings: IHomerParameters, behind: InOrder, *, sparse: bool) -> None:
         experts, decisions, routing = settings.experts, settings.decisions, settings.routing
-        self.settings = settings
+        self.settings, self.behind = settings, behind
         self.design = Design(sparse=sparse)
         self.neighbours = Neighbours(
             sparse=sparse,
@@ -98,26 +99,40 @@ class GatedLearner:
         if self.neighbours.n_neighbours:
             self.neighbours.grow(self.design.n_columns)
 
-    def process(self, block: Batch, wanted: Sequence[Objective], n_learned: int) -> GatedResult:
-        """Predict, then learn each row as its mode says; `n_learned` instances were learned before."""
+    def process(
+        self, block: Batch, wanted: Sequence[Objective], n_learned: int, *, together: bool = False
+    ) -> Callable[[], GatedResult]:
+        """Predict, then learn each row as its mode says; `n_learned` instances were learned before.
+
+        Gives what decides label sets, for `behind`; it may run `together` with the next block.
+        """
         block = self._numbered(block)
         rows = self.design.rows(block)
-        return self._process(block, rows, self._nearest(block, rows), wanted, n_learned)
+        nearest = self._nearest(block, rows)
+        return self._process(block, rows, nearest.kept() if together else nearest, wanted, n_learned)
 
     def _process(
         self, block: Batch, rows: DesignRows, nearest: Nearest, wanted: Sequence[Objective], n_learned: int | None
-    ) -> GatedResult:
+    ) -> Callable[[], GatedResult]:
         """The same of numbered labels and design rows; without `n_learned` no drift is looked for."""
         unknown, partial = block.unknown_labels(self.n_labels), block.partial or all_known(len(block))
         y = block.y_indptr, block.y_indices
         found = self.gates.process(rows, nearest, y, block.mode, partial, self.design.centred, LIKELY)
         if n_learned is not None:
             self._watch_block(block, found, n_learned)
-        joint = self.joint.process_likely(found.n_top, found.top, found.chances, nearest, block, unknown)
-        decided = self.deciders.decide(wanted, None, joint, block, unknown)
         self.clusters.update(*y, block.mode, 0, len(block))
-        likely = Likely(found.n_top, self.outer[found.top] if self.n_labels else found.top, found.chances)
-        return GatedResult({name: self._outward(*sets) for name, sets in decided.items()}, likely)
+        outer = self.outer
+
+        def decide() -> GatedResult:
+            for part in (self.joint, self.deciders):
+                if part.n_labels < len(outer):
+                    part.grow(len(outer))
+            joint = self.joint.process_likely(found.n_top, found.top, found.chances, nearest, block, unknown)
+            decided = self.deciders.decide(wanted, None, joint, block, unknown)
+            likely = Likely(found.n_top, outer[found.top] if len(outer) else found.top, found.chances)
+            return GatedResult(likely, {name: _outward(outer, *sets) for name, sets in decided.items()})
+
+        return decide
 
     def take_over(self, design: Design, neighbours: Neighbours, schema: Schema) -> None:
         """Go on from a classifier that looked at all labels: what it saw last is learned again, with gates."""
@@ -134,7 +149,7 @@ class GatedLearner:
             block = self._numbered(whole.rows(start, min(n, start + BLOCK_ROWS)))
             lo, hi = rows.indptr[start], rows.indptr[start + len(block)]
             part = DesignRows(block.x_indptr, rows.indices[lo:hi], *(array[lo:hi] for array in rows[2:]))
-            self._process(block, part, _nobody(len(block)), (), None)
+            self._process(block, part, _nobody(len(block)), (), None)()
         neighbours.renumber(self._inner)
 
     def _nearest(self, block: Batch, rows: DesignRows) -> Nearest:
@@ -179,16 +194,6 @@ class GatedLearner:
         self.outer = np.concatenate([self.outer, labels.astype(np.int32)])
         self.gates.grow(self.n_labels)
         self.clusters.statistics.grow(self.n_labels)
-        self.joint.grow(self.n_labels)
-        self.deciders.grow(self.n_labels)
-
-    def _outward(
-        self, indptr: NDArray[np.int64], indices: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Label sets by position in the stream, sorted within a row."""
-        positions = self.outer[indices]
-        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        return indptr, positions[np.lexsort((positions, rows))]
 
     def _watch_block(self, block: Batch, found: GateRows, n_learned: int) -> None:
         """Feed the rows' losses to the detectors."""
@@ -237,7 +242,8 @@ class GatedLearner:
     def _follow(self) -> None:
         """Tell the joint posterior which cluster each label is in."""
         ids, slot_of = np.unique(self.clusters.cluster_of, return_inverse=True)
-        self.joint.follow(slot_of.astype(np.int64), len(ids))
+        slots, n = slot_of.astype(np.int64), len(ids)
+        self.behind.start(lambda: self.joint.follow(slots, n))
 
     def _hurry(self, found: Found, n_learned: int) -> None:
         """Make what is known give way to what comes."""
@@ -315,6 +321,15 @@ class GatedLearner:
             part.check(self._parts()[name].n_labels == n, f"{name}.n_labels", f"expected {n}")
         followed = not self.joint.enabled or (self.joint.slot_of[self.clusters.n_labels :] == -1).all()
         part.check(followed, "joint.slot_of", "a cluster of a label that has none")
+
+
+def _outward(
+    outer: NDArray[np.int32], indptr: NDArray[np.int64], indices: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Label sets by position in the stream, sorted within a row."""
+    positions = outer[indices]
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return indptr, positions[np.lexsort((positions, rows))]
 
 
 def _nobody(n: int) -> Nearest:
