@@ -91,8 +91,12 @@ class ClusterLearner:
         """Bytes that a leaf takes which observes."""
         return self.tree.bytes_per_leaf
 
-    def drain_events(self, cluster: int) -> list[Event]:
-        """What happened in the tree since the last call. A swap of the whole tree is one of the cluster's learner."""
+    def drain_events(self, cluster: int, since: int = 0) -> list[Event]:
+        """What happened in the tree since the last call. A swap of the whole tree is one of the cluster's learner.
+
+        `since` is when the last call was: what a tree did without a row at hand, when it was given less memory, it
+        dates by the rows that it has learned itself.
+        """
         events = []
         for fact in self.tree.drain_events():
             kind = fact["kind"]
@@ -102,7 +106,7 @@ class ClusterLearner:
             kind = kind if whole else TREE_KINDS[kind]
             reason = {name: value for name, value in fact.items() if name not in {"kind", "instance"}}
             scope = "cluster" if whole else "tree"
-            events.append(Event(kind, fact["instance"], scope, str(cluster), reason))
+            events.append(Event(kind, max(since, fact["instance"]), scope, str(cluster), reason))
         return events
 
     def grow_features(self, arities: NDArray[np.int32]) -> None:

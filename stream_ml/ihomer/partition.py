@@ -134,7 +134,12 @@ class Partition:
         self.learners[cluster] = ClusterLearner.fresh(old.labels, self.arities, self.sparse, self.settings)
         self._share_memory()
         reason = {"nodes": old.tree.n_nodes, "weight": old.weight}
-        return [*old.drain_events(cluster), Event("restart", instance, "cluster", str(cluster), reason)]
+        last = old.drain_events(cluster, self._last_look(instance))
+        return [*last, Event("restart", instance, "cluster", str(cluster), reason)]
+
+    def _last_look(self, instance: int) -> int:
+        """When events were last taken, at the end of a period."""
+        return max(0, instance - self.settings.period)
 
     def reopen(self) -> None:
         """Forget most of the co-occurrence seen so far, so that the partition follows what comes now."""
@@ -143,14 +148,14 @@ class Partition:
     def settle(self, instance: int, *, test: bool) -> list[Event]:
         """What happened in the trees, then, if they are to be tested, what becomes of the clusters."""
         self._let_in()
-        events = self.tree_events()
+        events = self.tree_events(self._last_look(instance))
         if self.settings.clusters.enabled and test:
             events += self._apply(self.clusters.check(instance), instance)
         return events
 
-    def tree_events(self) -> list[Event]:
+    def tree_events(self, since: int) -> list[Event]:
         """What happened in the trees since the last call, in the order of the instances."""
-        events = [event for cluster, learner in self.learners.items() for event in learner.drain_events(cluster)]
+        events = [event for cluster, learner in self.learners.items() for event in learner.drain_events(cluster, since)]
         return sorted(events, key=lambda event: event.instance)
 
     def _apply(self, changes: list[Change], instance: int) -> list[Event]:
