@@ -269,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    console, machine, summary = Console(width=170), Machine(), summary_table()
+    console, machine, summary = Console(width=170), Machine(options.repeats), summary_table()
     console.print(machine_table(machine), operation_table(machine))
     for name, sparse, batches in streams(options.only, options.rows, console):
         peer = river_on(batches, options.peer_seconds) if options.peer_seconds else (0, 0.0)

@@ -113,7 +113,7 @@ def first_below(x, limit, times):
 class Machine:
     """Figures are measured when they are first asked for."""
 
-    def __init__(self, repeats: int = 7, *, seconds: float = 0.01) -> None:
+    def __init__(self, repeats: int = 3, *, seconds: float = 0.01) -> None:
         self.repeats, self.seconds = repeats, seconds
         self.bandwidth = cache(self._bandwidth)
         self.nanoseconds = cache(self._nanoseconds)

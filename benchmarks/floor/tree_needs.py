@@ -12,7 +12,6 @@ from floor.needs import adwin_values
 from floor.work import Work, nbytes
 from stream_ml.trees._layout import ALTERNATE, DEPTH, PARENT, ROOT, SLOT
 from stream_ml.trees._leaf_kernels import leaf_votes, route
-from stream_ml.trees._split_kernels import N_TABLED
 
 __all__ = ["prepare_naive_bayes", "process_rows", "route_labels", "scatter_logits", "search_splits"]
 
@@ -107,8 +106,8 @@ def prepare_naive_bayes(a: Any) -> Work:
 def search_splits(a: Any) -> Work:
     """Of each feature that enough rows have its statistics, 8 (c + 1) bytes a cell, of the others one. For each test
     and each label seen five times with and without, the entropies left and right. Nominal: counts are whole, so 6
-    entries of a table of n log n, or 4 logarithms where a leaf has more rows than the table, and 9 operations. Numeric:
-    10 tests, each with two Gaussians from a table, 4 logarithms, 8 divisions and 30 operations."""
+    entries of a table of n log n for as many n as the leaf has rows, and 9 operations. Numeric: 10 tests, each with two
+    Gaussians from a table, 4 logarithms, 8 divisions and 30 operations."""
     cells, positives, rows = a.leaf.cells, a.leaf.positives, a.leaf.rows
     labels = int(((positives >= 5.0) & (positives <= rows - 5.0)).sum())
     work = Work().touch(8 * len(positives), nbytes(cells))
@@ -119,10 +118,9 @@ def search_splits(a: Any) -> Work:
     enough, nominal = stored > least, a.table.arities > 0
     tests = float(np.where(a.table.arities > 2, a.table.arities, 1)[enough & nominal].sum()) * labels
     numeric = 10.0 * float((enough & ~nominal).sum()) * labels
-    tabled = rows < N_TABLED
     work.touch(8 * (labels + 1) * float(width[enough].sum()) + 8 * len(stored), nbytes(cells))
-    work.touch(48 * tests * tabled, 8 * N_TABLED).do(flop_64=9 * tests + 30 * numeric, root_64=8 * numeric)
-    return work.do(log_64=4 * numeric + 4 * tests * (not tabled), step_64=len(stored))
+    work.touch(48 * tests, 8 * int(rows)).do(flop_64=9 * tests + 30 * numeric, root_64=8 * numeric)
+    return work.do(log_64=4 * numeric, step_64=len(stored))
 
 
 def route_labels(a: Any) -> Work:
