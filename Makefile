@@ -27,6 +27,7 @@ chromium:
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/against_river.py
+	$(BIN)/python benchmarks/roofline.py
 	$(BIN)/python benchmarks/scaling.py --rows 2000
 
 # The site: guides and API reference, in docs/_build; every warning is an error, nothing is asked of the network.
