@@ -28,7 +28,7 @@ KERNELS = (
     (_kernels, "prior_block", PRIOR, needs),
     (_kernels, "recency_block", PRIOR, needs),
     (_neighbour_kernels, "neighbours_block", NEAR, needs),
-    (classifier, "route_labels", ROWS, tree_needs),
+    (partition, "route_labels", ROWS, tree_needs),
     (hoeffding_tree, "process_rows", ROWS, tree_needs),
     (partition, "scatter_logits", ROWS, tree_needs),
     (growth, "prepare_naive_bayes", PREPARE, tree_needs),
@@ -48,7 +48,7 @@ KERNELS = (
 METHODS = (
     (Design, "rows", DESIGN),
     (Neighbours, "process", NEAR),
-    (partition.Partition, "process", ROWS),
+    (partition.Partition, "tasks", ROWS),
     (MultiLabelHoeffdingTree, "process", ROWS),
     (growth.Growth, "_prepare", PREPARE),
     (growth.Growth, "_attempt", SPLIT),
