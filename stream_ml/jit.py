@@ -67,10 +67,11 @@ def kernel(function: F) -> F:
 
 
 def lean_kernel(function: F) -> F:
-    """The same for a kernel that makes and returns no arrays: it counts no references to those it is given.
+    """The same for a kernel that makes and returns no arrays: no references are counted to those it is given.
 
     Counting costs a locked memory access for every array of every tuple that is passed on, each of them as much as
-    some ten arithmetic operations. What calls it holds the arrays meanwhile.
+    some ten arithmetic operations. What calls it holds the arrays meanwhile. And it becomes a part of the kernels that
+    call it: a tuple of arrays is passed on by value, which can be more than what is to be done with it.
     """
     return _compiled(function, lean=True)
 
@@ -83,7 +84,13 @@ def _compiled(function: F, *, lean: bool) -> F:
     """
 
     def made(*, inside: bool) -> Any:
-        return _dispatcher(function, no_cfunc_wrapper=True, no_cpython_wrapper=inside, _nrt=not lean)
+        flags = {
+            "no_cfunc_wrapper": True,
+            "no_cpython_wrapper": inside,
+            "_nrt": not lean,
+            "forceinline": lean and inside,
+        }
+        return _dispatcher(function, **flags)
 
     outer, inner = made(inside=False), cache(partial(made, inside=True))
     outer.get_call_template = lambda args, kws: inner().get_call_template(args, kws)

@@ -32,6 +32,9 @@ __all__ = [
 MAX_ROWS = 40
 """Rows of a histogram: room for 2**40 values, so that no stream fills it."""
 
+VALUES = 2.0 ** np.arange(MAX_ROWS + 1)
+"""Values of a bucket, by its row."""
+
 WIDTH, TOTAL, VARIANCE, TICK, DETECTED = range(5)
 
 
@@ -122,7 +125,7 @@ def _insert(bank, slot, value):
             for _ in range(2):
                 _forget_oldest(bank, slot)
             break
-        n = 2.0**row
+        n = VALUES[row]
         step = (totals[row, 0] - totals[row, 1]) / n
         k = sizes[row + 1]
         totals[row + 1, k] = totals[row, 0] + totals[row, 1]
@@ -144,7 +147,7 @@ def _oldest_row(sizes):
 def _forget_oldest(bank, slot):
     """Remove the oldest bucket from the window; returns its number of values."""
     reals, row = bank.reals[slot], _oldest_row(bank.sizes[slot])
-    n = 2.0**row
+    n = VALUES[row]
     total, variance = bank.totals[slot, row, 0], bank.variances[slot, row, 0]
     reals[WIDTH] -= n
     reals[TOTAL] -= total
@@ -167,7 +170,7 @@ def _find_cut(bank, slot, delta, min_window_length):
     log_term = math.log(2.0 * math.log(width) / delta)
     n0, n1, u0, u1 = 0.0, width, 0.0, reals[TOTAL]
     for row in range(_oldest_row(sizes), -1, -1):
-        n = 2.0**row
+        n = VALUES[row]
         for k in range(sizes[row]):
             if row == 0 and k == sizes[0] - 1:
                 break
@@ -197,7 +200,7 @@ def adwin_newest(bank, slot, min_window_length):
     best, newest, mean = 3.0 * math.sqrt(reals[VARIANCE] / width), width, total / width
     n0, n1, u0, u1 = 0.0, width, 0.0, total
     for row in range(_oldest_row(sizes), -1, -1):
-        n = 2.0**row
+        n = VALUES[row]
         for k in range(sizes[row]):
             n0 += n
             n1 -= n
@@ -225,7 +228,7 @@ def adwin_update(bank, slot, value, delta, clock, max_buckets, min_window_length
         adwin_reset(bank, slot)
     _insert(bank, slot, value)
     reals[TICK] += 1.0
-    if reals[TICK] % clock != 0.0 or reals[WIDTH] <= grace_period:
+    if np.int64(reals[TICK]) % np.int64(clock) != 0 or reals[WIDTH] <= grace_period:
         return 0
     found = 0
     while reals[WIDTH] > 1.0:
