@@ -141,6 +141,10 @@ class InOrder:
             self._running.result()
             self._running = _pool().submit(self._work)
 
+    def then(self, task: Callable[[], object]) -> None:
+        """The same of a task that is too short to be handed over: at once, unless others are before it."""
+        self.start(task, together=self._running is not None and not self._running.done())
+
     def wait(self) -> None:
         """Come back when nothing is left to do; what another thread has not begun is done by this one.
 

@@ -359,7 +359,7 @@ class IHomerClassifier(Explaining, Restructuring, Saving):
         """Let labels join that are about to be learned for the first time, with the label set that brings them."""
         self._pool.grow(self._arities, n_labels)
         self._stacking.grow(n_labels)
-        self._behind.start(partial(self._deciders.grow, n_labels))
+        self._behind.then(partial(self._deciders.grow, n_labels))
         self._events += self._partition.grow_labels(n_labels, companions, self.n_learned)
         self._watch.follow(self._partition.ids, changed=False)
         self._follow()

@@ -243,7 +243,7 @@ class GatedLearner:
         """Tell the joint posterior which cluster each label is in."""
         ids, slot_of = np.unique(self.clusters.cluster_of, return_inverse=True)
         slots, n = slot_of.astype(np.int64), len(ids)
-        self.behind.start(lambda: self.joint.follow(slots, n))
+        self.behind.then(lambda: self.joint.follow(slots, n))
 
     def _hurry(self, found: Found, n_learned: int) -> None:
         """Make what is known give way to what comes."""

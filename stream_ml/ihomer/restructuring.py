@@ -102,4 +102,4 @@ class Restructuring(ModelView):
     def _follow(self) -> None:
         """Tell the joint posterior which cluster each label is in."""
         partition = self._partition
-        self._behind.start(partial(self._joint.follow, partition.slot_of.copy(), partition.n_slots))
+        self._behind.then(partial(self._joint.follow, partition.slot_of.copy(), partition.n_slots))
