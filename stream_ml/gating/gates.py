@@ -161,6 +161,21 @@ class Gates:
                 self.weights = _enlarged(self.weights, 2 * room)
         return out
 
+    def said(self, found: GateRows) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """What was said in the groups that the last row's prediction visited; that row is the only one of `found`.
+
+        By group: the experts' log-odds (EXPERTS, WIDTH), and the stacked probabilities of its children (WIDTH,).
+        """
+        s, n = self._scratch, int(found.visited[0, 0])
+        return {group: (s.logits[at].copy(), s.chances[at].copy()) for at, group in enumerate(s.groups[:n].tolist())}
+
+    def path(self, label: int) -> list[tuple[int, int]]:
+        """Groups and children on the way to a label in the tree, from the root on; the last one is the label itself."""
+        steps = [(int(self.tree.place[label, 0]), int(self.tree.place[label, 1]))]
+        while (above := int(self.tree.parent[steps[0][0]])) != lay.NONE:
+            steps.insert(0, (above, int(self.tree.parent_lane[steps[0][0]])))
+        return steps
+
     def hurry(self, keep: float) -> None:
         """After a drift: keep the share `keep` of the evidence that makes steps short."""
         n, used, ridge = int(self.weights.tally[0]), int(self.tree.counters[0]), self.options[RIDGE]

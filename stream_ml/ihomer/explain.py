@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream_ml.decisions import FALLBACK, LIKELY, Deciders, JointRows, Objective
 from stream_ml.errors import ConfigError, DataError
 from stream_ml.experts import ROOT_EXPERTS
+from stream_ml.gating import GATE_EXPERTS
 from stream_ml.ihomer.explanation import (
     Candidate,
     ClusterPath,
@@ -63,6 +64,11 @@ class Explaining(ModelView, RowByRow):
 
     @property
     @abstractmethod
+    def n_labels(self) -> int:
+        """Labels met in learning so far."""
+
+    @property
+    @abstractmethod
     def objectives(self) -> tuple[Objective, ...]:
         """What label sets are decided for, the objective first."""
 
@@ -89,7 +95,7 @@ class Explaining(ModelView, RowByRow):
         Raises
         ------
         ConfigError
-            The model has learned no label yet, or so many that it looks at the likely ones only.
+            The model has learned no label yet, or `most` is below 0.
         DataError
             There is no such row, or the instance is not one of the model's stream.
 
@@ -103,12 +109,7 @@ class Explaining(ModelView, RowByRow):
         >>> told.decided, [label.reason for label in told.labels]
         (('long', 'any'), ['threshold', 'threshold'])
         """
-        if self._gated is not None:
-            raise ConfigError(
-                "explain: the labels of this model are behind gates, which are not told of yet; "
-                "the likely ones and their probabilities are in `predict(batch).likely`"
-            )
-        if self._schema is None or not self._partition.n_labels:
+        if self._schema is None or not self.n_labels:
             raise ConfigError("the model has learned no label yet: there is nothing to explain")
         if most is not None and most < 0:
             raise ConfigError(f"explain: most: expected 0 or more, or None, found {most}")
@@ -127,7 +128,7 @@ class Explaining(ModelView, RowByRow):
         if one.n_features > len(self._arities) or (self._schema.sparse and np.isnan(one.x_values).any()):
             model = copy.deepcopy(self)
             model.test_then_train(one)
-        return model._explained(one, one.schema, most)
+        return (model._explained if model._gated is None else model._explained_behind_gates)(one, one.schema, most)
 
     def _explained(self, one: Batch, schema: Schema, most: int | None) -> Explanation:
         """The stages' own account of a row that changes nothing in them."""
@@ -168,6 +169,42 @@ class Explaining(ModelView, RowByRow):
             candidates,
             coverage,
         )
+
+    def _explained_behind_gates(self, one: Batch, schema: Schema, most: int | None) -> Explanation:
+        """The same where only likely labels are looked at; labels go by their numbers until they are named."""
+        gated, objective = self._gated, self.objectives[0]
+        assert gated is not None
+        found, rows, sets = gated.looked_at(one, objective)
+        said, likely = gated.gates.said(found), found.top[0, : int(found.n_top[0])].astype(np.int64)
+        stacked = np.zeros((1, gated.n_labels), dtype=np.float32)
+        stacked[0, likely] = found.chances[0, : len(likely)]
+        result = BlockResult(stacked, {objective: sets}, stacked[:, None], rows)
+        names = [schema.labels[label] for label in gated.outer.tolist()]
+        inside = sorted(sets[1].tolist(), key=lambda label: gated.outer[label])
+        shown = likely if most is None else likely[(np.arange(len(likely)) < most) | np.isin(likely, sets[1])]
+        clusters = gated.clusters.cluster_of
+        labels = []
+        for label, judged in zip(shown.tolist(), _judged(gated.deciders, objective, result, one, shown), strict=True):
+            *above, (group, lane) = gated.gates.path(label)
+            votes, (*weights, intercept) = (
+                said[group][0][:, lane].tolist(),
+                gated.gates.label_weights(np.array([label]))[:, 0],
+            )
+            told = zip(GATE_EXPERTS, votes, map(float, weights), [True] * len(votes), strict=True)
+            labels.append(
+                LabelExplanation(
+                    names[label],
+                    int(clusters[label]) if label < len(clusters) else -1,
+                    tuple(ExpertVote(*vote) for vote in told),
+                    intercept,
+                    intercept + float(np.dot(weights, votes)),
+                    float(stacked[0, label]),
+                    *judged,
+                    tuple(float(said[gate][1][child]) for gate, child in above),
+                )
+            )
+        decided = tuple(names[label] for label in inside)
+        return Explanation(self.n_learned, objective, decided, (), tuple(labels), *_candidates(result, names))
 
     def _awake(self) -> list[bool]:
         """Which experts were asked."""

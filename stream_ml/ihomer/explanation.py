@@ -115,7 +115,7 @@ class LabelExplanation:
     label
         Its name.
     cluster
-        Id of its cluster.
+        Id of its cluster; -1 where it has none yet.
     votes
         Of all experts.
     intercept
@@ -123,7 +123,7 @@ class LabelExplanation:
     log_odds
         Stacked: the intercept and the votes times their weights, summed; within +-10 when made a probability.
     stacked
-        That probability: what `predict` and `predict_proba_one` give.
+        That probability, times those of its gates: what `predict` and `predict_proba_one` give.
     probability
         What decisions are made on: the stacked one mixed with that of the joint posterior over label sets. It is
         `stacked` itself for the objective `hamming_loss`, and for labels that are not among the likely ones.
@@ -131,6 +131,8 @@ class LabelExplanation:
         What that is held against; None where label sets are compared as wholes, or the label was not considered.
     decided
         Whether the label is in the decided set.
+    gates
+        Where labels are behind gates, the probabilities of those above it, from the root on, each given the one before.
     reason
         `threshold`: by its probability against its threshold. `joint`: the set that was chosen is one that the joint
         posterior proposed, and has the label, or lacks it, whatever its threshold says. `fallback`: no label reached
@@ -147,6 +149,7 @@ class LabelExplanation:
     threshold: float | None
     decided: bool
     reason: Reason
+    gates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ class Explanation:
     decided
         The decided label set, names in the order of positions.
     clusters
-        Of every cluster the leaf that the instance reached, and the way there; of those with a label in `labels`.
+        Of every cluster the leaf that the instance reached, and the way there; of those with a label in `labels`. Where
+        labels are behind gates, clusters have no trees.
     labels
         The decided labels and the likeliest ones, by stacked probability, the likeliest first.
     candidates
@@ -217,6 +221,8 @@ class Explanation:
             )
         rows_of_votes.append(["intercept", *(f"{each.intercept:+.2f}" for each in self.labels)])
         rows_of_votes.append(["stacked log-odds", *(f"{each.log_odds:+.2f}" for each in self.labels)])
+        if any(each.gates for each in self.labels):
+            rows_of_votes.append(["gates above", *(" x ".join(f"{p:.2f}" for p in each.gates) for each in self.labels)])
         yield from _blocks_of(rows_of_votes)
         for path in self.clusters:
             yield ""

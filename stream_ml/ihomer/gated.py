@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import grown
-from stream_ml.decisions import LIKELY, Deciders, JointPosterior, Objective
+from stream_ml.decisions import LIKELY, Deciders, JointPosterior, JointRows, Objective
 from stream_ml.experts.design import Design, DesignRows
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.gating import GateRows, Gates
@@ -133,6 +133,17 @@ class GatedLearner:
             return GatedResult(likely, {name: _outward(outer, *sets) for name, sets in decided.items()})
 
         return decide
+
+    def looked_at(
+        self, block: Batch, objective: Objective
+    ) -> tuple[GateRows, JointRows, tuple[NDArray[np.int64], NDArray[np.int32]]]:
+        """What gates, joint posterior and decisions say of rows that are not learned; labels by number."""
+        block = self._numbered(block)
+        rows, y = self.design.rows(block), (block.y_indptr, block.y_indices)
+        nearest = self._nearest(block, rows)
+        found = self.gates.process(rows, nearest, y, block.mode, all_known(len(block)), self.design.centred, LIKELY)
+        joint = self.joint.process_likely(found.n_top, found.top, found.chances, nearest, block)
+        return found, joint, self.deciders.decide((objective,), None, joint, block)[objective]
 
     def take_over(self, design: Design, neighbours: Neighbours, schema: Schema) -> None:
         """Go on from a classifier that looked at all labels: what it saw last is learned again, with gates."""

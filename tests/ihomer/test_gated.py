@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -200,8 +202,37 @@ def test_what_is_told_of_it(model: IHomerClassifier) -> None:
     assert sorted(label for members in model.clusters for label in members) == sorted(
         int(label) for label in np.flatnonzero(weights["neighbours"])
     )
-    with pytest.raises(ConfigError, match="behind gates"):
-        model.explain(next(topics()), 0)
+
+
+@pytest.mark.parametrize("objective", ["balanced", "subset_accuracy", "hamming_loss", "micro_f1"])
+def test_what_is_behind_gates_is_explained(objective: str) -> None:
+    model = IHomerClassifier(routing={"gated_above": 50}, decisions={"objective": objective})
+    *stream, last = topics()
+    for batch in stream:
+        model.test_then_train(batch)
+    before = {name: np.array(array) for name, array in model.state_dict().items()}
+    assert model.gates() is not None
+    said, names = model.predict(last), last.schema.labels
+    for row in range(25):
+        told = model.explain(last, row, most=None)
+        sets = said.label_indices[said.label_indptr[row] : said.label_indptr[row + 1]]
+        assert told.decided == tuple(names[label] for label in sets.tolist())
+        assert {label.label for label in told.labels if label.decided} == set(told.decided)
+        assert said.likely is not None
+        likely = said.likely.labels[row, : said.likely.sizes[row]].tolist()
+        assert [label.label for label in told.labels] == [names[label] for label in likely]
+        for label, p in zip(told.labels, said.likely.probabilities[row].tolist(), strict=False):
+            assert label.stacked == pytest.approx(p, abs=1e-7)
+            z = label.intercept + sum(vote.contribution for vote in label.votes)
+            assert label.log_odds == pytest.approx(z, abs=1e-5)
+            own = 1 / (1 + math.exp(-max(-10.0, min(10.0, z))))
+            assert own * math.prod(label.gates) == pytest.approx(label.stacked, rel=1e-3)
+            assert [vote.expert for vote in label.votes] == list(GATE_EXPERTS)
+        json.dumps(told.to_dict())
+        assert "gates above" in str(told)
+    assert len(model.explain(last, 0, most=3).labels) <= 3 + len(model.explain(last, 0).decided)
+    after = model.state_dict()
+    assert all(np.array_equal(after[name], array, equal_nan=True) for name, array in before.items())
 
 
 def test_experts_of_ones_own_need_all_labels() -> None:
