@@ -311,6 +311,8 @@ class LabelClusters:
         best_unions(*links, slot_of, starts, members, self.max_size, MERGE_GAIN, inside, partner, gain)
         (a,) = np.nonzero(partner >= 0)
         average = gain[a] / (size[a] * size[partner[a]])
+        enough = average >= MERGE_SHARE * rules.tau  # whatever the evidence
+        a, average = a[enough], average[enough]
         used: set[int] = set()
         for i in np.argsort(-average, kind="stable").tolist():
             pair = [int(s) for s in sorted((a[i], partner[a[i]]))]
