@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ |= dict.fromkeys(("STREAM_ML_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import argparse
 import sys
@@ -50,7 +50,7 @@ def main() -> None:
     batches = endless(options.scenario)
     first = next(batches)
     warm_up(IHomerClassifier(), sparse=first.schema.sparse)
-    model, tenth = IHomerClassifier(), options.rows // 10
+    model, tenth = IHomerClassifier(), max(1, options.rows // 10)
     memory: list[float] = []
     rates: list[float] = []
     print("| rows | resident MB | instances/s |\n|---|---|---|")

@@ -249,7 +249,7 @@ def part_cells(part: str, machine: Machine, m: Measured) -> list[str]:
     each = MICRO / m.rows
     kernels = m.meter.spent.get((part, True), 0.0) * each
     whole = kernels + m.meter.spent.get((part, False), 0.0) * each
-    if part != ELSEWHERE and not m.meter.calls.get(part):
+    if part != ELSEWHERE and not whole:
         return [""] * 8
     needed = m.work.get(part, Work())
     memory, compute, floor = (f(needed) * each for f in (machine.memory, machine.compute, machine.floor))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -42,7 +43,12 @@ class _Cache(FunctionCache):
     def __init__(self, py_func: Callable[..., Any]) -> None:
         super().__init__(py_func)
         # of other kernels, an index is not even read: it may name classes that are elsewhere now
-        self._cache_file._version = f"{numba.__version__} {SOURCES}"
+        file: Any = self._cache_file
+        file._version = f"{numba.__version__} {SOURCES}"
+        # an index is written before the code it names, perhaps by two processes at once: no name is used twice, so
+        # that code is there or not, but never that of another version or signature
+        base = file._data_name_pattern.partition("{")[0]
+        file._data_name = lambda number: f"{base}{uuid.uuid4().hex[:12]}.nbc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code of a signature, or None; without the half second of loading what only a compiler needs.
@@ -82,6 +88,8 @@ def _compiled(function: F, *, lean: bool) -> F:
     The code of the latter has no entry for Python, whose unpacking of tuples of arrays would be most of what there is
     to compile of a small kernel; it is made when a kernel that calls it is compiled. No kernel has an entry for C.
     """
+    if getattr(numba.config, "DISABLE_JIT", 0):
+        return function
 
     def made(*, inside: bool) -> Any:
         flags = {

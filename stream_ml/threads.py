@@ -107,13 +107,18 @@ def run_all(tasks: Sequence[Callable[[], object]], *, together: bool = True) -> 
         finally:
             _inside.task = False
 
-    helping = [_pool().submit(work) for _ in range(n - 1)]
+    helping: list[Future[None]] = []
     try:
+        while len(helping) < n - 1 and (future := _handed_over(work)) is not None:
+            helping.append(future)
         work()
+    except BaseException:
+        left.clear()
+        raise
     finally:
         for future in helping:  # those that have not begun have nothing left to do
             future.cancel()
-        wait(helping)
+        _wait_for(helping)
     if failures:
         raise failures[min(failures)]
 
@@ -134,12 +139,12 @@ class InOrder:
             self.wait()
             task()
             return
+        if self._running is not None and self._running.done():
+            self._running.result()
+            self._running = None
         self._tasks.append(task)
         if self._running is None:
-            self._running = _pool().submit(self._work)
-        elif self._running.done():
-            self._running.result()
-            self._running = _pool().submit(self._work)
+            self._running = _handed_over(self._work)
 
     def then(self, task: Callable[[], object]) -> None:
         """The same of a task that is too short to be handed over: at once, unless others are before it."""
@@ -150,14 +155,16 @@ class InOrder:
 
         Raises what a task raised; those after it are dropped.
         """
-        running, self._running = self._running, None
+        running = self._running
         try:
             if running is not None and not running.cancel():
+                _wait_for([running])
                 running.result()
             while self._tasks:
                 self._tasks.popleft()()
         finally:
             self._tasks.clear()
+            self._running = None
 
     def _work(self) -> None:
         _inside.task = True
@@ -166,6 +173,27 @@ class InOrder:
                 self._tasks.popleft()()
         finally:
             _inside.task = False
+
+
+def _handed_over(work: Callable[[], None]) -> Future[None] | None:
+    """Work that another thread does; None where there can be no other, as when the interpreter is shutting down."""
+    try:
+        return _pool().submit(work)
+    except RuntimeError:
+        return None
+
+
+def _wait_for(futures: Sequence[Future[None]]) -> None:
+    """Come back when all are done; an interrupt meanwhile is raised then, so that nothing goes on unwatched."""
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            wait(futures)
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +54,40 @@ def test_what_is_called_by_kernels_alone_has_no_entry_for_python():
     assert len(outer.signatures) == 1
     assert not inner.signatures
     assert inner(4) == 5
+
+
+def some_kernel(folder: Path, added: int) -> None:
+    """A module with a kernel that adds a number."""
+    (folder / "adds.py").write_text(f"N = {added}\n")
+    (folder / "some_kernels.py").write_text(
+        "from stream_ml.jit import kernel\nfrom adds import N\n\n\n@kernel\ndef plus(x):\n    return x + N\n"
+    )
+
+
+def test_who_is_killed_between_index_and_code_leaves_nothing_wrong(tmp_path):
+    """The index is written first, and must not name what another version left."""
+
+    def run(version: str, last: str = "", code: int = 0) -> str:
+        text = f"import stream_ml.jit as jit, os; jit.SOURCES = '{version}'\n{last}\n"
+        text += "import some_kernels as k; print(k.plus(1))"
+        done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stderr
+        return done.stdout.strip()
+
+    some_kernel(tmp_path, 1)
+    assert run("A") == "2"
+    some_kernel(tmp_path, 100)
+    killed = "import numba.core.caching as c; c.IndexDataCacheFile._save_data = lambda self, name, data: os._exit(9)"
+    assert run("B", killed, 9) == ""
+    assert run("B") == "101"
+    assert run("B") == "101"
+
+
+def test_without_a_compiler_kernels_are_plain_functions():
+    code = "from stream_ml.drift._kernels import adwin_width as f; import types; print(type(f) is types.FunctionType)"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert out.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize("harm", ["another version", "cut short", "no index", "no code", "code cut short"])

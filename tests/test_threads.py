@@ -185,6 +185,44 @@ def test_few_rows_and_tasks_of_tasks_stay_on_their_thread():
     run_all([lambda: both.wait(20)] * 2)
 
 
+def test_threads_of_ones_own_learn_when_the_main_one_has_ended():
+    code = (
+        "import threading, time; from stream_ml.threads import InOrder, run_all, set_threads; set_threads(2)\n"
+        "def learn():\n"
+        "    time.sleep(0.5); done = []; behind = InOrder()\n"
+        "    run_all([lambda i=i: done.append(i) for i in range(5)])\n"
+        "    behind.start(lambda: done.append(5)); behind.wait(); print(sorted(done))\n"
+        "threading.Thread(target=learn).start()"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.strip() == "[0, 1, 2, 3, 4, 5]"
+    assert not out.stderr
+
+
+@pytest.mark.parametrize("how", ["tasks", "behind"])
+def test_an_interrupt_leaves_nothing_running(how):
+    """It is raised when what runs on other threads has ended, and what has not begun does not begin."""
+    code = (
+        "import _thread, threading, time; from stream_ml.threads import InOrder, run_all, set_threads; set_threads(2)\n"
+        "done, begun = [], threading.Event()\n"
+        "def slow():\n    begun.set(); time.sleep(0.6); done.append('slow')\n"
+        "def interrupt():\n    begun.wait(20); time.sleep(0.1); _thread.interrupt_main()\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "behind = InOrder()\n"
+        "try:\n"
+        "    if 'HOW' == 'tasks':\n"
+        "        here = threading.get_ident()\n"
+        "        def task():\n            begun.wait(20) if threading.get_ident() == here else slow()\n"
+        "        run_all([task, task])\n"
+        "    else:\n"
+        "        behind.start(slow); begun.wait(20); behind.start(lambda: done.append('more')); behind.wait()\n"
+        "except KeyboardInterrupt:\n    print('interrupted', done[:1])\n"
+        "behind.start(lambda: done.append('next')); behind.wait(); print(done[-1])"
+    ).replace("HOW", how)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.split() == ["interrupted", "['slow']", "next"]
+
+
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork")
 def test_a_forked_process_has_threads_of_its_own():
     code = (

@@ -70,7 +70,8 @@ def missing_scenario(source: str) -> ConfigError:
     """That there is no such scenario; and which ready-made one may be meant, else what they are."""
     wanted = Path(source.partition("#")[0])
     beside = sorted(path for end in ("*.yaml", "*.yml") for path in wanted.parent.glob(end))
-    made = sorted(path for folder in READY_MADE if folder.is_dir() for path in folder.glob("*.yaml"))
+    folder = next((folder for folder in READY_MADE if folder.is_dir()), None)
+    made = [] if folder is None else sorted(folder.glob("*.yaml"))
     by_name = {path.stem: path for path in (*made, *beside)}
     if near := difflib.get_close_matches(wanted.stem, by_name, 1, 0.5):
         return ConfigError(f"{source}: no such scenario; did you mean {by_name[near[0]]}?")

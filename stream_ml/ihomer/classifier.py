@@ -41,7 +41,7 @@ from stream_ml.ihomer.watch import LossWatch
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import ALL_KNOWN, LEARN, PREDICT, Batch, Predictions, first_learned
 from stream_ml.streams.schema import Schema
-from stream_ml.threads import InOrder
+from stream_ml.threads import InOrder, threads
 
 __all__ = ["IHomerClassifier"]
 
@@ -189,12 +189,13 @@ class IHomerClassifier(Explaining, Restructuring, Saving):
 
     def _run_block(self, block: Batch, start: int, known: int, collected: Collected) -> None:
         """Predict and learn a block, then look at the structure if it is time to; label sets are decided behind it."""
-        wanted, together = self.objectives, len(block) >= TOGETHER_ROWS
+        wanted, together = self.objectives, len(block) >= TOGETHER_ROWS and threads() > 1
         if self._gated is None:
             try:
                 said = self._probabilities(block, known, together=together)
             except ExpertError as error:
                 raise error.further(start) from error.cause
+            said = said._replace(logits=said.logits[:0].copy())  # they are large, and not needed any more
 
             def decide() -> None:
                 collected.take_all(start, said.probabilities, self._decide(block, said, wanted)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -70,7 +70,8 @@ class JsonRows:
         self.schema, self.closed = schema, closed
         nominal = [] if known is None or not schema.sparse else [f.with_other() for f in known.features if f.nominal]
         self._nominal = {f.name: {value: float(k) for k, value in enumerate(f.values or ())} for f in nominal}
-        self._absent = {schema.add_feature(f): math.nan for f in nominal if known is not None and not known.sparse}
+        places = [schema.add_feature(f) for f in nominal]
+        self._absent = {} if known is None or known.sparse else dict.fromkeys(places, math.nan)
         self.builder = RowBuilder(schema)
         self.texts: dict[str, dict[str, int]] = {}
         """By name and text: the feature made of it."""
@@ -198,8 +199,7 @@ class JsonRows:
             elif not (value is None or type(value) in (str, int, float, bool)):
                 raise bad("not a value", f"x.{name}", "text, a number, true, false or null", value)
             else:
-                text = value if type(value) is str else orjson.dumps(value).decode()
-                code = math.nan if value is None else codes.get(text, codes[OTHER])
+                code = math.nan if value is None else codes.get(_as_text(value, codes), codes[OTHER])
                 cells[self._feature(name)] = code
         return cells, rest
 
@@ -325,6 +325,13 @@ class JsonStream(FileStream):
                     yield rows.builder.batch()
         if len(rows.builder):
             yield rows.builder.batch()
+
+
+def _as_text(value: str | float | bool, codes: Mapping[str, float]) -> str:
+    """A value as a file of texts has it: `1.0` and `true` are `1` where that is one of the values."""
+    text = value if type(value) is str else orjson.dumps(value).decode()
+    whole = type(value) is bool or (type(value) is float and value.is_integer())
+    return str(int(value)) if whole and text not in codes else text
 
 
 def parse_record(raw: bytes, *, source: str, line: int | None) -> Any:

@@ -109,7 +109,7 @@ def test_numbers_are_values_where_the_model_says_so(known, capsys):
     assert main(line) == 0
     Path("plain.csv").write_text("\n".join(["size,n", *(f"{1 + i % 2},{i % 7}" for i in range(40))]))
     Path("new.csv").write_text("size,n\n" + "1,3\n2,3\n" * 20 + "7,3\n" * 5 + "?,3\n")
-    objects = [{"x": {"n": i % 7, "size": 1 + i % 2}} for i in range(40)]
+    objects = [{"x": {"n": i % 7, "size": (1, 2.0, "1", 2, True, "2")[i % 6]}} for i in range(40)]
     Path("plain.jsonl").write_bytes(b"\n".join(map(orjson.dumps, objects)))
     capsys.readouterr()
     assert predict("model", "plain.csv", "--out", "csv.jsonl", "--batch-size", "7") == 0
@@ -127,6 +127,23 @@ def test_numbers_are_values_where_the_model_says_so(known, capsys):
     # and learning goes on with what it knows
     line = ["evaluate", "--model-file", "model", "--source", "plain.csv", "--labels", "column:n", "--out", "more"]
     assert main([*line, "--no-report"]) == 0
+
+
+def test_nominal_features_of_a_sparse_model_are_read_from_json_lines(capsys):
+    """One that is left out has its first value, as in sparse ARFF."""
+    rows = "".join(f"{{0 {('red', 'blue', 'green')[i % 3]}, 1 {i % 5 + 1}, 2 {int(i % 3 == 1)}}}\n" for i in range(300))
+    attributes = "@attribute colour {red,blue,green}\n@attribute n numeric\n@attribute isblue {0,1}\n"
+    Path("train.arff").write_text(f"@relation 'x: -C -1'\n{attributes}@data\n{rows}")
+    assert main(["evaluate", "--source", "train.arff", "--save-model", "model", "--out", "run", "-q"]) == 0
+    colours = [{}, {"colour": "red"}, {"colour": "blue"}, {"colour": "mauve"}]
+    Path("new.jsonl").write_bytes(b"\n".join(orjson.dumps({"x": {"n": 2, **colour}}) for colour in colours * 5))
+    capsys.readouterr()
+    assert predict("model", "new.jsonl", "--out", "p.jsonl") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert told == ["warning: values of nominal features that are not the model's: 5 (missing values)"]
+    found = lines("p.jsonl")
+    assert [row["labels"] for row in found[:3]] == [[], [], ["isblue"]]
+    assert found[0]["probabilities"] == found[1]["probabilities"]
 
 
 def test_csv_is_quoted(trained):
