@@ -19,7 +19,9 @@ from __future__ import annotations
 import os
 
 if __name__ == "__main__":  # one core for all, before numba and NumPy are loaded
-    os.environ |= dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    os.environ |= dict.fromkeys(
+        ("STREAM_ML_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+    )
 
 import argparse
 import subprocess
