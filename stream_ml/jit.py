@@ -25,9 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _sources() -> str:
-    """A digest of all kernels and the layouts they go by: one that uses another is compiled anew when that changes."""
+    """A digest of all kernels and what they go by: one that uses another is compiled anew when that changes."""
     digest, here = hashlib.sha256(), Path(__file__).parent
-    for path in sorted([*here.rglob("*_kernels.py"), *here.rglob("_layout.py")]):
+    for path in sorted([here / "elementary.py", *here.rglob("*_kernels.py"), *here.rglob("_layout.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
