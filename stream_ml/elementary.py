@@ -104,8 +104,8 @@ def _function(kind: Any, build: Any) -> Any:
     """A function of one number, for kernels."""
 
     @intrinsic
-    def function(typing, x):
-        def generate(context, builder, signature, args):
+    def function(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return build(builder, args[0])
 
         return kind(kind), generate
