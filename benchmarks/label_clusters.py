@@ -66,7 +66,7 @@ class LabelSets:
         counted = Cooccurrence(fading=1.0)
         counted.grow(self.n_labels)
         counted.update(self.indptr, self.indices, self.mode, 0, len(self))
-        graph = Graph(counted)
+        graph = Graph(counted, counted.total())
         group_of = graph.inside(np.arange(self.n_labels, dtype=np.int32)).groups(self.n_labels, max_size)
         slot_of = np.unique(group_of, return_inverse=True)[1].astype(np.int64)
         total = graph.jaccard.sum() / 2

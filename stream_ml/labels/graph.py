@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.labels._kernels import (
+    attractions,
+    best_unions,
     build_graph,
     heaviest_stranger,
     inside_edges,
@@ -16,6 +18,7 @@ from stream_ml.labels._kernels import (
     weight_inside,
 )
 from stream_ml.labels.cooccurrence import Cooccurrence
+from stream_ml.labels.groups import Groups
 
 __all__ = ["Edges", "Graph", "linked_groups"]
 
@@ -83,13 +86,13 @@ class Graph:
 
     __slots__ = ("_position", "counts", "excess", "indptr", "jaccard", "neighbours", "total")
 
-    def __init__(self, statistics: Cooccurrence) -> None:
+    def __init__(self, statistics: Cooccurrence, total: float) -> None:
         n_labels = statistics.n_labels
         keys, stored = statistics.table()
         room = statistics.n_pairs
         low, high = np.empty((2, room), dtype=np.int64)
         near, beyond = np.empty((2, room))
-        self.counts, self.total = statistics.counts(), statistics.total()
+        self.counts, self.total = statistics.counts(), total
         singles, unit = statistics.stored_counts()
         n = similarities(keys, stored, singles, unit, max(self.total, 1e-12), low, high, near, beyond)
         self.indptr = np.zeros(n_labels + 1, dtype=np.int64)
@@ -120,6 +123,25 @@ class Graph:
         out = np.zeros(n_slots)
         np.add.at(out, slots[slots >= 0], self.excess[lo:hi][slots >= 0])
         return out
+
+    def unions(
+        self, groups: Groups, max_size: int, least_share: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Of each cluster its own excess, the cluster that it fits best (-1: none), and the excess between the two."""
+        n = len(groups.ids)
+        inside = self.weight_inside(self.excess, groups.slot_of, n)
+        partner, gain = np.empty(n, dtype=np.int64), np.empty(n)
+        links, parts = (self.indptr, self.neighbours, self.excess), (groups.starts, groups.members)
+        best_unions(*links, groups.slot_of, *parts, max_size, least_share, inside, partner, gain)
+        return inside, partner, gain
+
+    def attractions(self, groups: Groups) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Of each label its excess with its own cluster, the slot of the other one with most (-1: none), and that."""
+        n = len(groups.slot_of)
+        home, best, there = np.empty(n), np.empty(n, dtype=np.int64), np.empty(n)
+        links = self.indptr, self.neighbours, self.excess
+        attractions(*links, groups.slot_of, len(groups.ids), home, best, there)
+        return home, best, there
 
     def weight_inside(
         self, weight: NDArray[np.float64], slot_of: NDArray[np.int64], n_slots: int

@@ -10,11 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stream_ml.labels._kernels import attractions, best_unions, cross_pairs
+from stream_ml.labels._kernels import cross_pairs
 from stream_ml.labels.change import Change
 from stream_ml.labels.cooccurrence import MAX_ROW_LABELS, Cooccurrence
 from stream_ml.labels.cut import Rules, cut_all, cut_cluster, group_labels
 from stream_ml.labels.graph import Graph
+from stream_ml.labels.groups import Groups
 from stream_ml.labels.tree import ClusterTree
 from stream_ml.states import LARGEST, Part, Spec
 
@@ -119,6 +120,7 @@ class LabelClusters:
         self.min_size, self.max_size = min_size, max_size
         self.statistics = Cooccurrence(fading=fading, max_pairs=int(memory_limit_mb * 2**20 / PAIR_BYTES))
         self.cluster_of = np.zeros(0, dtype=np.int32)
+        self._present: Groups | None = None
         self.tree = ClusterTree()
         self.history: deque[Change] = deque(maxlen=HISTORY)
         self._next_id = 0
@@ -149,9 +151,18 @@ class LabelClusters:
     @property
     def partition(self) -> dict[int, NDArray[np.int32]]:
         """Sorted labels of each cluster, by id in rising order. Ids are never used twice."""
-        order = np.argsort(self.cluster_of, kind="stable").astype(np.int32)
-        ids, starts = np.unique(self.cluster_of[order], return_index=True)
-        return dict(zip(ids.tolist(), np.split(order, starts[1:]), strict=True)) if len(ids) else {}
+        return dict(self.groups.partition)
+
+    @property
+    def groups(self) -> Groups:
+        """The same in arrays; made when it is asked for, and kept until the partition changes."""
+        if self._present is None:
+            self._present = Groups.of(self.cluster_of)
+        return self._present
+
+    def _become(self, cluster_of: NDArray[np.int32]) -> None:
+        """Put each label into a cluster."""
+        self.cluster_of, self._present = cluster_of, None
 
     def grow(self, n_labels: int, companions: NDArray[np.int32] | None = None, instance: int = 0) -> list[Change]:
         """Let labels `self.n_labels .. n_labels` join.
@@ -172,7 +183,7 @@ class LabelClusters:
             home = self._new_id()
         before = {home: partition[home].tolist()} if home in partition else {}
         after = {home: [*before.get(home, []), *range(old, n_labels)]}
-        self.cluster_of = np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int32)])
+        self._become(np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int32)]))
         self.statistics.grow(n_labels)
         self.tree.replace(before, list(after))
         self._test_at.pop(home, None)
@@ -199,7 +210,7 @@ class LabelClusters:
                 home, room = self._new_id(), self.max_size
             homes[label] = home
             room -= 1
-        self.cluster_of = homes
+        self._become(homes)
         self.statistics.grow(len(homes))
         joined: dict[int, list[int]] = {}
         for label, cluster in enumerate(homes[old:].tolist(), old):
@@ -245,7 +256,8 @@ class LabelClusters:
 
     def similarity_kept(self) -> float:
         """Share of the summed Jaccard similarity of all pairs that lies inside clusters; 1 when there is none."""
-        return _kept(graph := Graph(self.statistics), graph.jaccard, self.cluster_of)
+        graph = Graph(self.statistics, self.statistics.total())
+        return _kept(graph, graph.jaccard, self.cluster_of)
 
     # -- changing it ----------------------------------------------------------------------------------------------
 
@@ -255,9 +267,9 @@ class LabelClusters:
         `instance` is the number of instances learned. What is done depends on the counts and on the numbers at which
         this is called, not on how the rows came in.
         """
-        if not self.n_labels or not self.statistics.total():
+        if not self.n_labels or not (total := self.statistics.total()):
             return []
-        graph, rules = Graph(self.statistics), self._rules()
+        graph, rules = Graph(self.statistics, total), self._rules()
         changes = _Changes(self, graph, instance)
         if self.split == "similarity":
             self._regroup(changes, rules)
@@ -299,17 +311,12 @@ class LabelClusters:
 
     def _merge(self, changes: _Changes, rules: Rules) -> None:
         """Join clusters that are most similar to each other, best first, each once."""
-        graph, partition = changes.graph, self.partition
-        ids, groups = list(partition), list(partition.values())
-        slot_of = np.searchsorted(ids, self.cluster_of)
-        size = np.array([len(labels) for labels in groups])
-        starts = np.concatenate([[0], np.cumsum(size)])
-        inside = graph.weight_inside(graph.excess, slot_of, len(ids))
-        partner, gain = np.empty(len(ids), dtype=np.int64), np.empty(len(ids))
-        links = graph.indptr, graph.neighbours, graph.excess
-        members = np.concatenate(groups)
-        best_unions(*links, slot_of, starts, members, self.max_size, MERGE_GAIN, inside, partner, gain)
-        (a,) = np.nonzero(partner >= 0)
+        graph, present = changes.graph, self.groups
+        inside, partner, gain = graph.unions(present, self.max_size, MERGE_GAIN)
+        (a,) = (partner >= 0).nonzero()
+        if not len(a):
+            return
+        ids, groups, size = present.ids.tolist(), list(present.partition.values()), present.size
         average = gain[a] / (size[a] * size[partner[a]])
         enough = average >= MERGE_SHARE * rules.tau  # whatever the evidence
         a, average = a[enough], average[enough]
@@ -331,14 +338,13 @@ class LabelClusters:
 
         A cluster either gives or takes, so that two labels do not pass each other.
         """
-        graph, ids = changes.graph, np.unique(self.cluster_of)
-        own = np.searchsorted(ids, self.cluster_of)
-        home, there = np.empty((2, self.n_labels))
-        best = np.empty(self.n_labels, dtype=np.int64)
-        attractions(graph.indptr, graph.neighbours, graph.excess, own, len(ids), home, best, there)
-        (wanting,) = np.nonzero((best >= 0) & (there > MOVE_FACTOR * home))
+        graph, present = changes.graph, self.groups
+        home, best, there = graph.attractions(present)
+        (wanting,) = (there > MOVE_FACTOR * home).nonzero()
+        if not len(wanting):
+            return
         wanting = wanting[[there[i] >= MOVE_FACTOR * home[i] + rules.bound(graph.counts[i]) for i in wanting]]
-        size, moved = np.bincount(own, minlength=len(ids)), []
+        ids, own, size, moved = present.ids, present.slot_of, present.size.copy(), []
         giving, taking = np.zeros((2, len(ids)), dtype=np.bool_)
         for i in wanting[np.argsort((home - there)[wanting], kind="stable")].tolist():
             source, target = own[i], best[i]
@@ -369,8 +375,10 @@ class LabelClusters:
         Tried when as many instances came as counted when it was last tried. Labels with little evidence stay with what
         most of their cluster becomes.
         """
+        if changes.instance < self._regroup_at:
+            return
         graph, everything = changes.graph, np.arange(self.n_labels, dtype=np.int32)
-        if changes.instance < self._regroup_at or not rules.ready(graph, everything):
+        if not rules.ready(graph, everything):
             return
         self._regroup_at = changes.instance + max(1, int(graph.total))
         core = everything[rules.settled(graph.counts)]
@@ -379,8 +387,7 @@ class LabelClusters:
         slot_of = np.full(self.n_labels, -1, dtype=np.int64)
         for s, group in enumerate(groups):
             slot_of[group] = s
-        present = np.unique(self.cluster_of, return_inverse=True)[1].astype(np.int64)
-        present[slot_of < 0] = -1
+        present = np.where(slot_of < 0, -1, self.groups.slot_of)
         total = _inside(graph, graph.excess, np.where(slot_of < 0, -1, 0))
         now, then = (_beyond_random(graph, slots, total) for slots in (present, slot_of))
         enough = (then - now) * total > REGROUP_LEAST * graph.jaccard.sum() / 2
@@ -435,7 +442,7 @@ class LabelClusters:
         self._next_id, self._regroup_at = next_id, regroup_at
         n = part.length("cluster_of")
         part.check(n <= self.statistics.n_labels, "cluster_of", "more labels than were counted")
-        self.cluster_of = part.array("cluster_of", Spec(np.int32, (n,), 0, next_id - 1))
+        self._become(part.array("cluster_of", Spec(np.int32, (n,), 0, next_id - 1)))
         self.tree.load_state_dict(part.part("tree."))
         part.check(sorted(self.tree.clusters()) == np.unique(self.cluster_of).tolist(), "tree.inner", "other clusters")
         tests = part.array("test_at", Spec(np.int64, (part.length("test_at"), 2), 0, LARGEST))
@@ -473,7 +480,7 @@ class _Changes:
     def __init__(self, clusters: LabelClusters, graph: Graph, instance: int) -> None:
         self.clusters, self.graph, self.instance = clusters, graph, instance
         self.made: list[Change] = []
-        self._total = float(graph.jaccard.sum()) / 2
+        self._total = 0.0
         self._kept: float | None = None
 
     def _inside(self, groups: Sequence[NDArray[np.int32]]) -> float:
@@ -489,6 +496,7 @@ class _Changes:
         """Let clusters `before` become `after`."""
         clusters = self.clusters
         if self._kept is None:
+            self._total = float(self.graph.jaccard.sum()) / 2
             self._kept = _kept(self.graph, self.graph.jaccard, clusters.cluster_of)
         kept = self._kept
         if self._total:
@@ -496,8 +504,10 @@ class _Changes:
             self._kept = min(1.0, max(0.0, kept + gained / self._total))
         for cluster in before:
             clusters._test_at.pop(cluster, None)
+        cluster_of = clusters.cluster_of.copy()
         for cluster, labels in after.items():
-            clusters.cluster_of[labels] = cluster
+            cluster_of[labels] = cluster
+        clusters._become(cluster_of)
         clusters.tree.replace(before, list(after))
         reason = reason | {"kept_before": kept, "kept_after": self._kept}
         was, now = ({c: labels.tolist() for c, labels in side.items()} for side in (before, after))

@@ -38,7 +38,7 @@ def graphs(draw, max_labels=9):
     share = draw(st.sampled_from([0.2, 0.6, 1.0]))
     pairs = {p: (float(rng.random()), float(rng.random())) for p in combinations(range(n), 2) if rng.random() < share}
     pairs = {p: (j, j * x if x > 0.3 else 0.0) for p, (j, x) in pairs.items()}
-    graph = Graph(counted([], n))
+    graph = Graph(counted([], n), 0.0)
     graph.counts = rng.random(n) * 100
     low, high = (np.array([p[k] for p in pairs], dtype=np.int64) for k in (0, 1))
     near, beyond = (np.array([v[k] for v in pairs.values()], dtype=np.float64) for k in (0, 1))
@@ -126,7 +126,7 @@ def test_cross_pairs(rows, cap, data):
 @given(label_rows)
 def test_similarities_and_graph(rows):
     statistics = counted(rows, fading=0.9)
-    graph = Graph(statistics)
+    graph = Graph(statistics, statistics.total())
     singles, pairs, sizes = twin.count_rows(rows, [2] * len(rows), 0.9, 256)
     expected = twin.build_graph(twin.similarities(pairs, singles, sum(sizes.values())), 9)
     for label, neighbours in enumerate(expected):
