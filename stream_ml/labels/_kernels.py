@@ -162,14 +162,14 @@ def inside_edges(indptr, neighbours, near, beyond, labels, position, first, seco
     return m
 
 
-@kernel
-def heaviest_stranger(indptr, neighbours, labels, order, counts):
+@lean_kernel
+def heaviest_stranger(indptr, neighbours, labels, order, counts, met):
     """The two of `labels` that never met whose counts sum to most: their places in it, or (-1, -1).
 
-    `order` sorts `labels` by falling count. The search stops where no heavier pair can follow.
+    `order` sorts `labels` by falling count. The search stops where no heavier pair can follow. `met` (labels,) begins
+    as -1 and is kept for further searches of the same graph: a label that last met each.
     """
     best, best_i, best_j = -1.0, -1, -1
-    met = np.full(len(counts), -1)
     for p in range(len(order) - 1):
         i = labels[order[p]]
         if best_i >= 0 and counts[i] + counts[labels[order[p + 1]]] <= best:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.labels._cut_kernels import STATISTICS, cut_in_two
 from stream_ml.labels._kernels import (
     attractions,
     best_unions,
     build_graph,
-    heaviest_stranger,
     inside_edges,
     link_groups,
     similarities,
@@ -48,14 +48,6 @@ class Edges:
     jaccard: NDArray[np.float64]
     excess: NDArray[np.float64]
 
-    def among(self, positions: NDArray[np.int64], n: int) -> Edges:
-        """Those among some of the `n` positions, renumbered by their place there."""
-        place = np.full(n, -1, dtype=np.int64)
-        place[positions] = np.arange(len(positions))
-        first, second = place[self.first], place[self.second]
-        both = (first >= 0) & (second >= 0)
-        return Edges(first[both], second[both], self.jaccard[both], self.excess[both])
-
     def lost(self, slot_of: NDArray[np.int64]) -> float:
         """The largest share of its excess similarity that a slot has with other slots: 0 keeps all, 1 is the worst."""
         a, b = slot_of[self.first], slot_of[self.second]
@@ -84,7 +76,7 @@ class Graph:
         CSR: the other label of each pair, and its similarities.
     """
 
-    __slots__ = ("_position", "counts", "excess", "indptr", "jaccard", "neighbours", "total")
+    __slots__ = ("_met", "_position", "counts", "excess", "indptr", "jaccard", "neighbours", "total")
 
     def __init__(self, statistics: Cooccurrence, total: float) -> None:
         n_labels = statistics.n_labels
@@ -99,7 +91,7 @@ class Graph:
         self.neighbours = np.empty(2 * n, dtype=np.int64)
         self.jaccard, self.excess = np.empty((2, 2 * n))
         build_graph(low, high, near, beyond, n, self.indptr, self.neighbours, self.jaccard, self.excess)
-        self._position = np.full(n_labels, -1, dtype=np.int64)
+        self._position, self._met = np.full((2, n_labels), -1, dtype=np.int64)
 
     def inside(self, labels: NDArray[np.int32]) -> Edges:
         """The pairs among `labels`."""
@@ -110,11 +102,16 @@ class Graph:
         n = inside_edges(*graph, labels, self._position, first, second, near, beyond)
         return Edges(first[:n], second[:n], near[:n], beyond[:n])
 
-    def stranger_pair(self, labels: NDArray[np.int32]) -> tuple[int, int]:
-        """Positions in `labels` of the two that never met and have most evidence, or (-1, -1)."""
-        order = np.argsort(-self.counts[labels], kind="stable")
-        i, j = heaviest_stranger(self.indptr, self.neighbours, labels, order, self.counts)
-        return int(i), int(j)
+    def cut_in_two(
+        self, labels: NDArray[np.int32], pivot: bool, evidence: float, tau: float, floor: int, max_size: int
+    ) -> tuple[NDArray[np.bool_], dict[str, float]] | None:
+        """The side of each of `labels` and the statistics that ask for the cut, or None; see `_cut_kernels`."""
+        links = self.indptr, self.neighbours, self.jaccard, self.excess, self.counts
+        sides, found = np.empty(len(labels), dtype=np.bool_), np.empty(len(STATISTICS))
+        rules = pivot, evidence, tau, floor, max_size
+        if not cut_in_two(*links, labels, self._position, self._met, *rules, sides, found):
+            return None
+        return sides, dict(zip(STATISTICS, found.tolist(), strict=True))
 
     def pulls(self, label: int, slot_of: NDArray[np.int64], n_slots: int) -> NDArray[np.float64]:
         """Summed excess of a label's pairs with the labels of each slot (-1: none), float64 (n_slots,)."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import labels as twin
+from reference.label_cuts import cut_in_two
 
 from stream_ml.labels import Cooccurrence, LabelClusters, _kernels
 from stream_ml.labels.graph import Graph, linked_groups
@@ -147,14 +148,43 @@ def test_inside_edges_and_strangers(made, data):
     got = zip(edges.first.tolist(), edges.second.tolist(), edges.jaccard.tolist(), edges.excess.tolist(), strict=True)
     assert {(a, b): (j, x) for a, b, j, x in got} == twin.inside_edges(pairs, labels.tolist())
     assert (graph._position == -1).all()
-    i, j = graph.stranger_pair(labels)
-    heaviest = twin.heaviest_stranger(pairs, labels.tolist(), graph.counts.tolist())
-    if heaviest is None:
-        assert (i, j) == (-1, -1)
+    order = np.argsort(-graph.counts[labels], kind="stable")
+    met = np.full(n, -1)
+    for _ in range(2):  # what was met before is as true the second time
+        i, j = _kernels.heaviest_stranger(graph.indptr, graph.neighbours, labels, order, graph.counts, met)
+        heaviest = twin.heaviest_stranger(pairs, labels.tolist(), graph.counts.tolist())
+        if heaviest is None:
+            assert (i, j) == (-1, -1)
+        else:
+            a, b = sorted((int(labels[i]), int(labels[j])))
+            assert (a, b) not in pairs
+            assert graph.counts[a] + graph.counts[b] == heaviest
+
+
+@quick
+@given(
+    graphs(),
+    st.data(),
+    st.booleans(),
+    st.sampled_from([3.0, 20.0, 45.0]),
+    st.sampled_from([0.1, 0.5, 2.0]),
+    st.integers(1, 3),
+)
+def test_cuts_in_two(made, data, pivot, evidence, tau, floor):
+    graph, pairs, _, _ = made
+    n = len(graph.counts)
+    labels = np.array(sorted(data.draw(st.lists(st.integers(0, n - 1), unique=True, min_size=2))), dtype=np.int32)
+    max_size = data.draw(st.integers(2, 9))
+    got = graph.cut_in_two(labels, pivot, evidence, tau, floor, max_size)
+    rules = {"pivot": pivot, "evidence": evidence, "tau": tau, "floor": floor, "max_size": max_size}
+    expected = cut_in_two(pairs, graph.counts.tolist(), labels.tolist(), **rules)
+    assert (graph._position == -1).all()
+    if expected is None:
+        assert got is None
     else:
-        a, b = sorted((int(labels[i]), int(labels[j])))
-        assert (a, b) not in pairs
-        assert graph.counts[a] + graph.counts[b] == heaviest
+        assert got is not None
+        assert got[0].tolist() == expected[0]
+        assert got[1] == pytest.approx(expected[1], abs=1e-9)
 
 
 @quick
