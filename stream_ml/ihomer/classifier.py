@@ -160,6 +160,7 @@ class IHomerClassifier(Explaining, Restructuring, Saving):
         self._deciders = Deciders(fading=decisions.fading)
         self._partition = Partition(settings, sparse=schema.sparse)
         self._watch = LossWatch(settings.drift)
+        self._followed = None
 
     # -- the hot call ---------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import event_of
 from stream_ml.ihomer.watch import LARGE_RISE, LOSS, SETTLED, Found, LossWatch, report
-from stream_ml.labels import Change, LabelClusters
+from stream_ml.labels import Change, Groups, LabelClusters
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import LEARN, Batch, Likely, Partial, all_known, first_learned
 from stream_ml.streams.schema import Schema
@@ -28,7 +28,7 @@ from stream_ml.threads import InOrder
 __all__ = ["GatedLearner", "GatedResult"]
 
 
-LABELS_A_PERIOD = 64
+LABELS_A_PERIOD = 32
 """Clusters are tested every so many periods that each pays for this many labels: it costs what all labels cost."""
 
 
@@ -72,6 +72,7 @@ class GatedLearner:
         self.outer = np.zeros(0, dtype=np.int32)
         """Position in the stream of each label met, in the order of their numbers."""
         self._inner = np.zeros(0, dtype=np.int32)
+        self._followed: Groups | None = None
         self._companions: list[int] = []
         """Of labels that have no cluster yet, a label that each came with, or -1."""
 
@@ -252,9 +253,10 @@ class GatedLearner:
 
     def _follow(self) -> None:
         """Tell the joint posterior which cluster each label is in."""
-        ids, slot_of = np.unique(self.clusters.cluster_of, return_inverse=True)
-        slots, n = slot_of.astype(np.int64), len(ids)
-        self.behind.then(lambda: self.joint.follow(slots, n))
+        groups = self.clusters.groups
+        if groups is not self._followed:
+            self._followed = groups
+            self.behind.then(lambda: self.joint.follow(groups.slot_of, len(groups.ids)))
 
     def _hurry(self, found: Found, n_learned: int) -> None:
         """Make what is known give way to what comes."""

@@ -34,6 +34,7 @@ class Partition:
         self.clusters = LabelClusters(0, memory_limit_mb=settings.memory_of("pairs"), **options)
         self.learners: dict[int, ClusterLearner] = {}
         self.slot_of = np.zeros(0, dtype=np.int64)
+        self._waiting = False
         self.position_of = np.zeros(0, dtype=np.int64)
         self.arities = np.zeros(0, dtype=np.int32)
 
@@ -59,6 +60,7 @@ class Partition:
         for slot, learner in enumerate(self.learners.values()):
             self.slot_of[learner.labels] = slot
             self.position_of[learner.labels] = np.arange(len(learner.labels))
+        self._waiting = bool((self.slot_of < 0).any())
 
     # -- the hot path ---------------------------------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class Partition:
 
     def _let_in(self) -> None:
         """Make the labels that wait for it known to their clusters' trees."""
-        if (self.slot_of >= 0).all():
+        if not self._waiting:
             return
         for cluster, labels in self.clusters.partition.items():
             new = np.setdiff1d(labels, self.learners[cluster].labels).astype(np.int32)

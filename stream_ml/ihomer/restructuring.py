@@ -24,6 +24,7 @@ class Restructuring(ModelView):
 
     _behind: InOrder
     _events: deque[Event]
+    _followed: NDArray[np.int64] | None
     _joint: JointPosterior
     _pool: ExpertPool
 
@@ -102,4 +103,6 @@ class Restructuring(ModelView):
     def _follow(self) -> None:
         """Tell the joint posterior which cluster each label is in."""
         partition = self._partition
-        self._behind.then(partial(self._joint.follow, partition.slot_of.copy(), partition.n_slots))
+        if partition.slot_of is not self._followed:
+            self._followed = partition.slot_of  # changes make a new one
+            self._behind.then(partial(self._joint.follow, partition.slot_of, partition.n_slots))

@@ -77,6 +77,8 @@ class LossWatch:
         """
         if changed:
             self._reset(self.detector_of[DEPENDENCE])
+        elif len(clusters) + 2 == len(self.detector_of) and all(c in self.detector_of for c in clusters):
+            return
         alive = {LOSS, DEPENDENCE, *clusters}
         for gone in [c for c in self.detector_of if c not in alive]:
             del self.detector_of[gone]
@@ -113,6 +115,8 @@ class LossWatch:
             found,
             statistics,
         )
+        if not n:
+            return
         numbers = n_learned + np.cumsum(first_learned(mode))
         for (row, column, kind), seen in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
             self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, *seen))
@@ -124,6 +128,8 @@ class LossWatch:
         when those that have hold most of the labels, then or later; else what was found of it is a warning. So is a
         cluster's much smaller rise after another's, unless the whole drifts.
         """
+        if not self.pending:
+            return []
         found, self.pending = self.pending, []
         self.drifted |= {f.where: f.instance for f in found if f.drift and f.where in sizes}
         taken = []
