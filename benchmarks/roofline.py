@@ -6,7 +6,8 @@ The *floor* of a part is the longer of two times: to move the bytes that it must
 the bandwidth that this machine has for a working set of that size (in order, or lines at random); and to do the
 operations that it must do, at full vectors. Both are counted from the real non-zeros, positives and labels of every
 block, with the formulas in `floor/needs.py` and `floor/tree_needs.py`, and bandwidths and operations are measured here,
-on the same core. No code reaches a floor: dependences, vectors that are not full and branches come on top.
+on the same core. Parts follow one another, so the floor of a row is the sum of theirs. No code reaches a floor:
+dependences, vectors that are not full and branches come on top.
 
 What a part takes is timed where it happens: every call of a kernel and every method of a part, on the state that it
 finds there, so that the parts add up to the whole; what is left is `Python between parts`. What the clocks take is
@@ -74,6 +75,10 @@ class Measured(NamedTuple):
         for part in self.work.values():
             whole += part
         return whole
+
+    def floor(self, machine: Machine) -> float:
+        """Seconds that all parts need, one after the other."""
+        return sum(machine.floor(part) for part in self.work.values())
 
 
 def seconds_of(batches: Sequence[Batch], parameters: dict[str, Any]) -> float:
@@ -211,8 +216,7 @@ def summary_table() -> Table:
 
 def summary_row(name: str, pool: str, machine: Machine, m: Measured, river: tuple[int, float]) -> list[str]:
     needed, each = m.needed, MICRO / m.rows
-    memory, compute = machine.memory(needed) * each, machine.compute(needed) * each
-    floor = max(memory, compute)
+    memory, compute, floor = machine.memory(needed) * each, machine.compute(needed) * each, m.floor(machine) * each
     cells = [name, pool, f"{m.rows:,}", f"{m.labels:,}", f"{m.rows / m.seconds:,.0f}", f"{m.seconds * each:.1f}"]
     cells += [f"{memory:.2f}", f"{compute:.2f}", f"{MICRO / floor:,.0f}", f"{m.seconds * each / floor:.1f}"]
     return cells + ([f"{river[1]:,.3g}", f"{m.beside:,.0f}"] if river[0] else ["", ""])
@@ -232,7 +236,7 @@ def parts_table(name: str, machine: Machine, found: dict[str, Measured]) -> Tabl
     wholes, timers = [], []
     for m in found.values():
         each, needed = MICRO / m.rows, m.needed
-        memory, compute, floor = (f(needed) * each for f in (machine.memory, machine.compute, machine.floor))
+        memory, compute, floor = machine.memory(needed) * each, machine.compute(needed) * each, m.floor(machine) * each
         kernels = sum(seconds for (_, kernel), seconds in m.meter.spent.items() if kernel) * each
         calls = 1000 * sum(m.meter.calls.values()) / m.rows
         wholes += [f"{m.meter.total * each:.2f}", f"{kernels:.2f}", f"{calls:.0f}", f"{memory:.3f}", f"{compute:.3f}"]
