@@ -18,7 +18,7 @@ from stream_ml.streams.batch import Batch
 from stream_ml.streams.columns import Chunks, ColumnPlan, compiled_rows
 from stream_ml.streams.label_lists import LabelLists, label_separator, listed_column
 from stream_ml.streams.label_spec import choose_labels, ignored_columns
-from stream_ml.streams.lines import MAX_FIELD, decode, shown
+from stream_ml.streams.lines import MAX_FIELD, decode, listed, shown
 from stream_ml.streams.schema import OTHER, Feature, Schema
 from stream_ml.streams.source import FileStream, RowBuilder
 
@@ -32,6 +32,8 @@ QUOTED = re.compile(rb'"([^"]*+(?:""[^"]*+)*+)"')
 WINDOW = 1 << 12
 MANY = 20
 """Rows from which on it means something that all values of a column differ."""
+FEW = 10
+"""Different numbers up to which a column of numbers and texts may be one of names."""
 DATE = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?"
     r"|\d{1,2}:\d{2}(:\d{2})?"
@@ -361,10 +363,14 @@ def _doubts(cells: tuple[str, ...]) -> Iterator[str]:
     later = f"are read as texts, and those that are not in the first {len(cells):,} rows as {OTHER}"
     most = 0.9 * max(1, len(given))
     commas = sum(DECIMAL_COMMA.fullmatch(cell) is not None for cell in given)
+    numbers, others = (list(filter(test, given)) for test in (_is_number, lambda cell: not _is_number(cell)))
     if sum(DATE.fullmatch(cell) is not None for cell in given) >= most:
         yield f"dates or times {later}; make numbers of them before (see docs/streams.md)"
     elif commas and commas + sum(_is_number(cell) for cell in given) >= most:
         yield f"numbers with a decimal comma {later}; write them with a point"
+    elif 2 * len(numbers) >= len(given) and len(set(numbers)) > FEW:
+        told = listed(sorted(set(others)), 3)
+        yield f"numbers beside {told} {later}; where these stand for nothing known, leave them out, or write ? or NA"
     elif len(given) >= MANY and len(set(given)) >= most:
         yield (
             f"{len(set(given)):,} different texts in {len(given):,} rows, as an identifier or free text has them; "

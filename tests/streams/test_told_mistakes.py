@@ -159,6 +159,22 @@ def test_a_column_of_texts_that_all_differ_is_told(tmp_path, capsys, monkeypatch
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        ([str(i) for i in range(17)] + ["n/a"] * 3, "numbers beside n/a are read as texts"),
+        ([f"{i}.5" for i in range(12)] + ["low", "high", "NA", ""], "numbers beside high, low are read as texts"),
+        ([str(i) for i in range(40)] + ["n/a"], None),
+        ([str(i % 5) for i in range(17)] + ["n/a"] * 3, None),
+        ([str(i) for i in range(9)] + ["a", "b"] * 10, None),
+    ],
+)
+def test_numbers_beside_texts_are_told(tmp_path, values, told):
+    (tmp_path / "a.csv").write_text("size;n;l\n" + "".join(f"{value};{i};1\n" for i, value in enumerate(values)))
+    stream = open_stream(tmp_path / "a.csv", labels="l")
+    assert [told in note for note in stream.notes] == [True] if told else not stream.notes
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
         (["2024-01-31", "2024-02-01", ""], True),
         (["2024-01-31T10:20:30.5Z", "2024-02-01 10:20"], True),
         (["31.01.2024", "1.2.2024"], True),
