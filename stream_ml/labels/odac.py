@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -38,7 +38,10 @@ REGROUP_LEAST = 0.005
 PAIR_BYTES = 128
 """At most, with the room that its table keeps free."""
 RETEST = 0.1
-"""A cluster that was not cut is tested again when this share of the evidence is new."""
+"""What was not asked for is asked again when this share of the evidence is new: a cluster's cut, and what merges or
+moves."""
+BETWEEN = -1
+"""Stands among the clusters that are to be tested for what merges or moves between them."""
 TYPICAL_SIZE_LIMIT = 4
 """Bound on the most frequent label-set size, where the smallest cluster worth a cut follows from it."""
 
@@ -60,7 +63,8 @@ class LabelClusters:
     Two clusters merge when 40% of the similarity of one of them is with the other; a label moves when it is twice as
     similar to another cluster; and whenever the evidence has doubled, a partition is made afresh and replaces the
     present one, where they differ, if it keeps 8% more. Clusters of two have no `d2` and no spread: they split when
-    the upper bound of their similarity above chance is below `tau`. docs/label-clusters.md has reasons and figures.
+    the upper bound of their similarity above chance is below `tau`. What was not asked for is tested again when it
+    changed, or a tenth of the evidence is new. docs/label-clusters.md has reasons and figures.
 
     Parameters
     ----------
@@ -186,7 +190,7 @@ class LabelClusters:
         self._become(np.concatenate([self.cluster_of, np.full(n_labels - old, home, dtype=np.int32)]))
         self.statistics.grow(n_labels)
         self.tree.replace(before, list(after))
-        self._test_at.pop(home, None)
+        self._test_again([home])
         change = Change("join", instance, before, after)
         self.history.append(change)
         return [change]
@@ -218,8 +222,7 @@ class LabelClusters:
         known = {c: np.flatnonzero(homes[:old] == c).tolist() for c in joined}
         before = {c: labels for c, labels in known.items() if labels}
         self.tree.replace([], [c for c in joined if c not in before])
-        for cluster in joined:
-            self._test_at.pop(cluster, None)
+        self._test_again(joined)
         change = Change("join", instance, before, {c: known[c] + labels for c, labels in joined.items()})
         self.history.append(change)
         return [change]
@@ -269,6 +272,8 @@ class LabelClusters:
         """
         if not self.n_labels or not (total := self.statistics.total()):
             return []
+        if instance < min(self._regroup_at, *(self._test_at.get(c, 0) for c in (BETWEEN, *self.groups.partition))):
+            return []
         graph, rules = Graph(self.statistics, total), self._rules()
         changes = _Changes(self, graph, instance)
         if self.split == "similarity":
@@ -276,11 +281,22 @@ class LabelClusters:
         if self.split == "random":
             self._scatter(changes, rules)
         else:
-            self._merge(changes, rules)
-            self._move(changes, rules)
+            if instance >= self._test_at.get(BETWEEN, 0):
+                self._test_at[BETWEEN] = self._next_test(changes)
+                self._merge(changes, rules)
+                self._move(changes, rules)
             self._split(changes, rules)
         self.history += changes.made
         return changes.made
+
+    def _test_again(self, clusters: Iterable[int]) -> None:
+        """At the next check, since they changed."""
+        for cluster in (BETWEEN, *clusters):
+            self._test_at.pop(cluster, None)
+
+    def _next_test(self, changes: _Changes) -> int:
+        """The instance at which enough evidence is new."""
+        return changes.instance + int(RETEST * changes.graph.total)
 
     def _rules(self) -> Rules:
         typical = min(TYPICAL_SIZE_LIMIT, self.statistics.typical_size())
@@ -303,7 +319,7 @@ class LabelClusters:
             cluster, labels = todo.pop(0)
             cut = cut_cluster(changes.graph, labels, rules)
             if cut is None:
-                self._test_at[cluster] = changes.instance + int(RETEST * changes.graph.total)
+                self._test_at[cluster] = self._next_test(changes)
             else:
                 after = {self._new_id(): part for part in cut.parts}
                 changes.make("split", {cluster: labels}, after, cut.reason)
@@ -445,7 +461,7 @@ class LabelClusters:
         self._become(part.array("cluster_of", Spec(np.int32, (n,), 0, next_id - 1)))
         self.tree.load_state_dict(part.part("tree."))
         part.check(sorted(self.tree.clusters()) == np.unique(self.cluster_of).tolist(), "tree.inner", "other clusters")
-        tests = part.array("test_at", Spec(np.int64, (part.length("test_at"), 2), 0, LARGEST))
+        tests = part.array("test_at", Spec(np.int64, (part.length("test_at"), 2), BETWEEN, LARGEST))
         self._test_at = dict(tests.tolist())
         changes = part.plain("history")
         part.check(isinstance(changes, list) and len(changes) <= HISTORY, "history", "no list of changes")
@@ -502,8 +518,7 @@ class _Changes:
         if self._total:
             gained = self._inside(list(after.values())) - self._inside(list(before.values()))
             self._kept = min(1.0, max(0.0, kept + gained / self._total))
-        for cluster in before:
-            clusters._test_at.pop(cluster, None)
+        clusters._test_again(before)
         cluster_of = clusters.cluster_of.copy()
         for cluster, labels in after.items():
             cluster_of[labels] = cluster

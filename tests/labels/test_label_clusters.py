@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from stream_ml.labels import LabelClusters
+from stream_ml.labels import LabelClusters, odac
+from stream_ml.labels.graph import Graph
 from stream_ml.streams import open_stream
 
 SHARED = Path(__file__).parents[3] / "shared" / "datasets"
@@ -426,3 +427,25 @@ def test_labels_are_admitted_beside_what_they_came_with(calls, max_size):
     again.load_state_dict({name: array.copy() for name, array in clusters.state_dict().items()})
     assert list(again.history) == history
     assert_partition(again)
+
+
+def test_what_was_not_asked_for_is_tested_when_a_tenth_of_the_evidence_is_new(monkeypatch):
+    made = []
+
+    def graph(*given):
+        made.append(given[1])
+        return Graph(*given)
+
+    y = grouped_rows(np.random.default_rng(3), np.arange(12) // 4, 6000)
+    clusters = LabelClusters(12)
+    feed(clusters, y[:4000])
+    monkeypatch.setattr(odac, "Graph", graph)
+    clusters.check(4000)
+    made.clear()
+    partition = {c: labels.tolist() for c, labels in clusters.partition.items()}
+    feed(clusters, y[4000:], first=4000, every=20)
+    assert {c: labels.tolist() for c, labels in clusters.partition.items()} == partition
+    assert 3 <= len(made) <= 20  # of 100
+    clusters.reopen(0.5)
+    clusters.check(6000)
+    assert len(made) <= 21
