@@ -18,7 +18,6 @@ __all__ = [
     "adwin_values",
     "balanced_block",
     "check",
-    "cluster_losses",
     "count_rows",
     "cross_pairs",
     "design_rows",
@@ -33,6 +32,7 @@ __all__ = [
     "recency_block",
     "stack_block",
     "thresholds_block",
+    "watch_clusters",
     "watch_losses",
 ]
 
@@ -145,11 +145,15 @@ def stack_block(a: Any) -> Work:
     return work.do(exp_64=rows * a.n_labels)
 
 
-def cluster_losses(a: Any) -> Work:
-    """The cluster of each label, 8 L bytes; 2 operations a label, 6 a positive one, a division a cluster."""
-    rows = len(a.mode)
-    work = Work().touch(8 * rows * a.n_labels, nbytes(a.slot_of))
-    return work.do(flop_64=2 * rows * a.n_labels + 6 * len(a.y_indices), root_64=rows * (a.n_slots + 1))
+def watch_clusters(a: Any) -> Work:
+    """The cluster of each label, 8 L bytes; 2 operations a label, 6 a positive one, a division a cluster; and what
+    `cross_pairs` and `watch_losses` need."""
+    rows, labels = len(a.mode), len(a.slot_of)
+    work = Work().touch(8 * rows * labels, nbytes(a.slot_of))
+    work.do(flop_64=2 * rows * labels + 6 * len(a.y_indices), root_64=rows * (a.losses.shape[1] - 1))
+    work += cross_pairs(a)
+    work += watch_losses(a)
+    return work
 
 
 def cross_pairs(a: Any) -> Work:

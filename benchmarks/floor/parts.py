@@ -9,7 +9,7 @@ from stream_ml.experts import Stacking, _kernels, _neighbour_kernels, _stack_ker
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import Neighbours
 from stream_ml.gating import gates
-from stream_ml.ihomer import classifier, gated, partition, watch
+from stream_ml.ihomer import gated, partition, watch
 from stream_ml.labels import LabelClusters, cooccurrence, odac
 from stream_ml.trees import MultiLabelHoeffdingTree, growth, hoeffding_tree
 
@@ -35,8 +35,8 @@ KERNELS = (
     (growth, "search_splits", SPLIT, tree_needs),
     (gates, "gates_block", GATES, needs),
     (_stack_kernels, "stack_block", STACK, needs),
-    (classifier, "cluster_losses", DRIFT, needs),
     (odac, "cross_pairs", DRIFT, needs),
+    (watch, "watch_clusters", DRIFT, needs),
     (watch, "watch_losses", DRIFT, needs),
     (_joint_kernels, "joint_block", JOINT, needs),
     (_joint_kernels, "likely_block", DECIDE, needs),
@@ -54,7 +54,6 @@ METHODS = (
     (growth.Growth, "_attempt", SPLIT),
     (gates.Gates, "process", GATES),
     (Stacking, "process", STACK),
-    (classifier.IHomerClassifier, "_watch_block", DRIFT),
     (gated.GatedLearner, "_watch_block", DRIFT),
     (JointPosterior, "process", JOINT),
     (JointPosterior, "process_likely", JOINT),
@@ -62,6 +61,7 @@ METHODS = (
     (Deciders, "decide", DECIDE),
     (LabelClusters, "update", CLUSTERS),
     (partition.Partition, "settle", CLUSTERS),
+    (watch.LossWatch, "update_clusters", DRIFT),
     (watch.LossWatch, "follow", DRIFT),
     (watch.LossWatch, "take", DRIFT),
 )
