@@ -22,7 +22,9 @@ __all__ = [
     "add_outer",
     "add_parabolas",
     "dots",
+    "extremes",
     "first_row",
+    "n_above",
     "own_steps",
     "plain_steps",
     "rows_above",
@@ -51,6 +53,14 @@ def _all_lanes(builder: Any, value: Any, kind: Any) -> Any:
     first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None)
     return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+
+def _halves(builder: Any, lanes: Any) -> list[Any]:
+    """The lower and the upper half of a vector."""
+    half, nothing = lanes.type.count // 2, ir.Constant(lanes.type, ir.Undefined)
+    places = (range(half), range(half, 2 * half))
+    kind = ir.VectorType(ir.IntType(32), half)
+    return [builder.shuffle_vector(lanes, nothing, ir.Constant(kind, list(of))) for of in places]
 
 
 @intrinsic
@@ -127,6 +137,53 @@ def rows_above(typing: Any, scores: Any, start: Any, least: Any) -> Any:
 
 
 @intrinsic
+def n_above(typing: Any, numbers: Any, least: Any) -> Any:
+    """How many of the numbers (n,), a multiple of `LANES`, are above `least`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = context.get_constant(types.intp, 0)
+        n = context.make_array(signature.args[0])(context, builder, args[0]).nitems
+        bound, count = _all_lanes(builder, args[1], VECTOR), cgutils.alloca_once_value(builder, WORD(0))
+        with cgutils.for_range_slice(builder, zero, n, n.type(LANES)) as (i, _):
+            place = builder.bitcast(_place(context, builder, signature.args[0], args[0], i), VECTOR.as_pointer())
+            above = builder.bitcast(builder.fcmp_ordered(">", builder.load(place, align=4), bound), HALF)
+            found = builder.zext(builder.ctpop(above), WORD)
+            builder.store(builder.add(builder.load(count), found), count)
+        return builder.load(count)
+
+    return types.int64(numbers, types.float32), generate
+
+
+@intrinsic
+def extremes(typing: Any, numbers: Any) -> Any:
+    """The lowest and the highest of numbers (n,), a multiple of `LANES`, not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (kind,) = signature.args
+        zero = context.get_constant(types.intp, 0)
+        n = context.make_array(kind)(context, builder, args[0]).nitems
+
+        def loaded(i: Any) -> Any:
+            place = builder.bitcast(_place(context, builder, kind, args[0], i), VECTOR.as_pointer())
+            return builder.load(place, align=4)
+
+        found = []
+        for sign in "<", ">":
+            most = cgutils.alloca_once_value(builder, loaded(zero))
+            with cgutils.for_range_slice(builder, zero, n, n.type(LANES)) as (i, _):
+                new, old = loaded(i), builder.load(most)
+                builder.store(builder.select(builder.fcmp_ordered(sign, new, old), new, old), most)
+            lanes = builder.load(most)
+            while lanes.type.count > 1:
+                low, high = _halves(builder, lanes)
+                lanes = builder.select(builder.fcmp_ordered(sign, low, high), low, high)
+            found.append(builder.extract_element(lanes, ir.IntType(32)(0)))
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(types.float32, 2)(numbers), generate
+
+
+@intrinsic
 def first_row(typing: Any, rows: Any) -> Any:
     """The lowest bit of those that are set; there is one."""
 
@@ -160,13 +217,7 @@ def dots(typing: Any, numbers: Any, start: Any, stride: Any, factors: Any, n: An
         for i, total in enumerate(sums):
             lanes = builder.load(total)
             while lanes.type.count > 1:
-                half = lanes.type.count // 2
-                nothing = ir.Constant(lanes.type, ir.Undefined)
-                low, high = (
-                    builder.shuffle_vector(lanes, nothing, ir.Constant(ir.VectorType(ir.IntType(32), half), list(of)))
-                    for of in (range(half), range(half, 2 * half))
-                )
-                lanes = builder.fadd(low, high)
+                lanes = builder.fadd(*_halves(builder, lanes))
             place = _place(context, builder, of_out, out, builder.add(at, at.type(i)))
             whole = builder.extract_element(lanes, ir.IntType(32)(0))
             builder.store(builder.fadd(builder.load(place), whole), place)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.elementary import exp64, log64
-from stream_ml.experts._lane_kernels import SEGMENT, add_lists, first_row, rows_above
+from stream_ml.experts._lane_kernels import SEGMENT, add_lists, extremes, first_row, n_above, rows_above
 from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["SEGMENT", "WORD", "NeighbourState", "RowSets", "fill_sets", "neighbours_block"]
@@ -174,28 +174,21 @@ def _score(state, first, begin, filled, sparse, length, scores, best):
 
 
 @lean_kernel
-def _n_above(best, bound):
-    count = 0
-    for i in range(len(best)):
-        count += best[i] > bound
-    return count
-
-
-@lean_kernel
 def _bound(best, k, least):
     """A number that the `k` highest scores are above, and few others: k of the `best`, one of each group, are."""
-    low, high = best[0], best[0]
-    for i in range(len(best)):
-        low, high = min(low, best[i]), max(high, best[i])
+    low, high = extremes(best)
     low = max(low, least)
-    if not low > -np.inf or _n_above(best, low) < k:
+    if not low > -np.inf or n_above(best, low) < k:
         return least
     for _ in range(HALVINGS):
         middle = np.float32(0.5) * (low + high)
-        if _n_above(best, middle) < k:
+        count = n_above(best, middle)
+        if count < k:
             high = middle
         else:
             low = middle
+        if count == k:
+            break
     return low
 
 

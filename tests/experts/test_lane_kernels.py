@@ -47,7 +47,7 @@ def run_lists(columns, weights, first, storage, rows, values, out):
 @lean_kernel
 def run_above(scores, start, least):
     found = lanes.rows_above(scores, start, least)
-    return found, lanes.first_row(found) if found else -1
+    return found, lanes.first_row(found) if found else -1, lanes.n_above(scores, least), lanes.extremes(scores)
 
 
 def columns_of(rng, n_columns):
@@ -140,8 +140,10 @@ def test_lists_up_to_one_of_different_values(seed):
 @given(st.integers(0, 2**32 - 1), st.floats(-2.0, 4.0))
 def test_rows_above(seed, least):
     scores = np.random.default_rng(seed).normal(size=lanes.SEGMENT).astype(f4)
-    scores[70], scores[80] = math.nan, math.inf
-    found, first = run_above(scores, 64, f4(least))
+    scores[80] = -math.inf
+    found, first, count, extremes = run_above(scores, 64, f4(least))
+    assert count == np.count_nonzero(scores > f4(least))
+    assert extremes == (-math.inf, scores.max())
     expected = np.flatnonzero(scores[64:] > f4(least)).tolist()
     assert [row for row in range(64) if found >> row & 1] == expected
     assert first == (expected[0] if expected else -1)

@@ -81,7 +81,7 @@ def test_neighbours_block(seed, n, sparse, k, alike):
 @pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_segments_close_and_leave_the_window(sparse, alike):
-    """Covers `_open_segment`, `_close_segment`: the storages are used more than once. And `_bound`, `_n_above`."""
+    """Covers `_open_segment`, `_close_segment`: the storages are used more than once. And `_bound`."""
     check(random_stream(5, 900, 8, 3, sparse, alike), sparse, 256, 4, list(range(100, 900, 100)), 8)
 
 

@@ -16,7 +16,7 @@ def _products(query, row):
 def _nearest(scores, k):
     """Indices of the k highest scores, highest first, of equals the first; `scores` may hold None.
 
-    Twin of `_score`, `_n_above` and `_bound`, too.
+    Twin of `_score` and `_bound`, too.
     """
     return sorted((i for i, s in enumerate(scores) if s is not None), key=lambda i: -scores[i])[:k]
 
