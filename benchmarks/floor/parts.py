@@ -5,7 +5,7 @@ from __future__ import annotations
 from floor import needs, tree_needs
 from floor.meter import Site
 from stream_ml.decisions import Deciders, JointPosterior, _decision_kernels, _joint_kernels, _threshold_kernels
-from stream_ml.experts import Stacking, _kernels, _neighbour_kernels, _stack_kernels
+from stream_ml.experts import Stacking, _bayes_kernels, _kernels, _neighbour_kernels, _stack_kernels
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import Neighbours
 from stream_ml.gating import gates
@@ -24,9 +24,8 @@ PARTS = DESIGN, LINEAR, BAYES, PRIOR, NEAR, ROWS, PREPARE, SPLIT, GATES, STACK, 
 KERNELS = (
     (_kernels, "design_rows", DESIGN, needs),
     (_kernels, "linear_block", LINEAR, needs),
-    (_kernels, "naive_bayes_block", BAYES, needs),
-    (_kernels, "prior_block", PRIOR, needs),
-    (_kernels, "recency_block", PRIOR, needs),
+    (_bayes_kernels, "naive_bayes_block", BAYES, needs),
+    (_kernels, "frequency_block", PRIOR, needs),
     (_neighbour_kernels, "neighbours_block", NEAR, needs),
     (partition, "route_labels", ROWS, tree_needs),
     (hoeffding_tree, "process_rows", ROWS, tree_needs),
