@@ -31,7 +31,7 @@ from stream_ml.trees._layout import (
     THRESHOLD,
     WEIGHT,
 )
-from stream_ml.trees._observer_kernels import observe_row
+from stream_ml.trees._observer_kernels import observe_binary, observe_row
 
 __all__ = [
     "add_labelset",
@@ -265,21 +265,13 @@ def learn_leaf(nodes, leaf, slots, table, space, settings, may_split, indices, v
         slots.reals[slot, ROWS] += 1.0
         for k in range(y_lo, y_hi):
             slots.positives[slot, labels[k]] += 1.0
-        observe_row(
-            slots.cells[slot],
-            slots.low[slot],
-            slots.high[slot],
-            table,
-            settings.sparse,
-            settings.missing_cells,
-            indices,
-            values,
-            lo,
-            hi,
-            labels,
-            y_lo,
-            y_hi,
-        )
+        cells = slots.cells[slot]
+        if settings.binary:
+            observe_binary(cells, indices, values, lo, hi, labels, y_lo, y_hi)
+        else:
+            low, high = slots.low[slot], slots.high[slot]
+            sparse, missing_cells = settings.sparse, settings.missing_cells
+            observe_row(cells, low, high, table, sparse, missing_cells, indices, values, lo, hi, labels, y_lo, y_hi)
         wanted = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
         if wanted and slots.reals[slot, ROWS] >= slots.reals[slot, NEXT_REFRESH]:
             add_to_agenda(space, PREPARE, leaf)

@@ -17,6 +17,7 @@ __all__ = [
     "candidate_merit",
     "entropy_mass",
     "gaussian_below",
+    "good_enough",
     "load_numeric",
     "null_merit",
     "search_splits",
@@ -361,6 +362,20 @@ def search_splits(leaf, table, labels, scratch, settings):
     if not settings.river:
         null = null_merit(float(n_labels), N_CANDIDATES * n_tests, rows, settings.log_inverse_confidence) / entropy
     return best, second, best_feature, best_threshold, bound, null
+
+
+@lean_kernel
+def good_enough(best, second, feature, bound, null, settings):
+    """Whether a leaf is split by what `search_splits` found.
+
+    The best test must beat the null merit, and be ahead of the second best (or of no split, merit 0) by the Hoeffding
+    bound, or the bound be under the tie threshold. River mode follows river to the letter: no null merit.
+    """
+    if not settings.river:
+        second = max(second, 0.0)
+        if feature < 0 or best <= null:
+            return False
+    return second == -np.inf < best or best - second > bound or bound < settings.tie_threshold
 
 
 @lean_kernel
