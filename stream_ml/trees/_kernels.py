@@ -49,7 +49,7 @@ def prepare(nodes, slots, table, space, settings, leaf):
     cells, positives, rows = slots.cells[slot], slots.positives[slot], slots.reals[slot, ROWS]
     coefs, center, base = slots.coefs[slot], slots.center[slot], slots.base[slot]
     if settings.binary:
-        prepare_binary(cells, positives, rows, space.logs, coefs, base)
+        prepare_binary(cells, positives, rows, space.chosen, space.logs, coefs, base)
     else:
         sparse, missing_cells = settings.sparse, settings.missing_cells
         prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base)

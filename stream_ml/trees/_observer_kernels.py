@@ -203,12 +203,19 @@ def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, co
 
 
 @lean_kernel
-def prepare_binary(cells, positives, rows, logs, coefs, base):
-    """`prepare_naive_bayes` where `Settings.binary` holds; the logarithms of many pairs of `logs` are taken at once."""
+def prepare_binary(cells, positives, rows, chosen, logs, coefs, base):
+    """`prepare_naive_bayes` where `Settings.binary` holds, with the logarithms of many cells and labels taken at once.
+
+    `chosen` (labels) and `logs` (2, pairs), of at least as many pairs as labels, are scratch.
+    """
     k, n_cells, n_labels = NB_PRIOR_ROWS, coefs.shape[0], coefs.shape[1]
+    seen = 0
     for label in range(n_labels):
         base[label] = 0.0
-    together = logs.shape[1] // n_labels
+        if 0.0 < positives[label] < rows:
+            chosen[seen] = label
+            seen += 1
+    together = logs.shape[1] // max(seen, 1)
     for first in range(0, n_cells, together):
         last = min(first + together, n_cells)
         n = 0
@@ -218,28 +225,27 @@ def prepare_binary(cells, positives, rows, logs, coefs, base):
                 continue
             zeros = rows - stored
             there, absent = k * ((stored + 1.0) / (rows + 2.0)), k * ((zeros + 1.0) / (rows + 2.0))
-            for label in range(n_labels):
-                rows_in, stored_in = positives[label], cells[cell, label]
+            for i in range(seen):
+                rows_in, stored_in = positives[chosen[i]], cells[cell, chosen[i]]
                 zeros_in = rows_in - stored_in
                 weight_in, weight_out = rows_in + k, rows - rows_in + k
-                logs[0, n + label] = (stored_in + there) * weight_out / ((stored - stored_in + there) * weight_in)
-                logs[1, n + label] = (zeros_in + absent) * weight_out / ((zeros - zeros_in + absent) * weight_in)
-            n += n_labels
+                logs[0, n + i] = (stored_in + there) * weight_out / ((stored - stored_in + there) * weight_in)
+                logs[1, n + i] = (zeros_in + absent) * weight_out / ((zeros - zeros_in + absent) * weight_in)
+            n += seen
         for i in range(n):
             logs[0, i] = log64(logs[0, i])
         for i in range(n):
             logs[1, i] = log64(logs[1, i])
         n = 0
         for cell in range(first, last):
-            if cells[cell, n_labels] == 0.0:
-                for label in range(n_labels):
-                    coefs[cell, label] = 0.0
-                continue
             for label in range(n_labels):
-                seen = 0.0 < positives[label] < rows
-                coefs[cell, label] = logs[0, n + label] - logs[1, n + label] if seen else 0.0
-                base[label] += logs[1, n + label] if seen else 0.0
-            n += n_labels
+                coefs[cell, label] = 0.0
+            if cells[cell, n_labels] == 0.0:
+                continue
+            for i in range(seen):
+                coefs[cell, chosen[i]] = logs[0, n + i] - logs[1, n + i]
+                base[chosen[i]] += logs[1, n + i]
+            n += seen
 
 
 @lean_kernel
@@ -255,10 +261,21 @@ def binary_scores(coefs, base, indices, values, lo, hi, scores):
         return
     for label in range(n_labels):
         scores[label] = base[label]
-    for at in range(lo, hi):
+    at = lo
+    while at < hi:
+        four = at + 4 <= hi
+        for other in range(at, min(at + 4, hi)):
+            four = four and 1.0 <= values[other] < 2.0
+        if four:  # scores are read and written once, in the order of the sum
+            a, b, c, d = indices[at], indices[at + 1], indices[at + 2], indices[at + 3]
+            for label in range(n_labels):
+                scores[label] = scores[label] + coefs[a, label] + coefs[b, label] + coefs[c, label] + coefs[d, label]
+            at += 4
+            continue
         if 1.0 <= values[at] < 2.0:
             for label in range(n_labels):
                 scores[label] += coefs[indices[at], label]
+        at += 1
 
 
 @lean_kernel

@@ -205,6 +205,8 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         stop: int,
         first_instance: int,
         out_logits: NDArray[np.float32],
+        *,
+        checked: bool = False,
     ) -> None:
         """Predict, then learn, rows `start .. stop`, one after the other.
 
@@ -222,15 +224,18 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             float32 (stop - start, 3, n_labels), C-contiguous: row `start` comes first. Rows with `PREDICT` are
             written, others left alone. Log-odds in [-8, 8], 0 where an expert has no opinion: [0] the leaf's prior,
             [1] the leaf's naive Bayes, [2] the leaf's most frequent labelset.
+        checked
+            Rows are known to have no missing value and no feature or label that the tree does not know.
 
         Raises
         ------
         IndexError
             A feature or label that the tree does not know: see `grow_features`, `extend`.
         """
-        self._check(x_indptr, x_indices, y_indptr, y_indices, start, stop)
-        if self.sparse and not self._missing_cells and np.isnan(x_values[x_indptr[start] : x_indptr[stop]]).any():
-            self._count_missing()
+        if not checked:
+            self._check(x_indptr, x_indices, y_indptr, y_indices, start, stop)
+            if self.sparse and not self._missing_cells and np.isnan(x_values[x_indptr[start] : x_indptr[stop]]).any():
+                self._count_missing()
         if self._fill:
             x_indptr, x_indices, x_values = _filled(x_indptr, x_indices, x_values, self.n_features)
         settings = self._settings()

@@ -302,6 +302,9 @@ def candidate_merit(lefts, knowns, min_branch_fraction):
     return merit
 
 
+binary_merit = candidate_merit  # from counts that are whole
+
+
 def _range_of(values):
     return min(values), max(values)
 
