@@ -275,12 +275,13 @@ def binary_merit(leaf, feature, stored, labels, n_labels, scratch, min_branch_fr
         return -np.inf
     merit = 0.0
     if rows < N_TABLED:
-        n_stored, n_zeros = int(stored), int(zeros)
+        n_stored, n_zeros, inside = int(stored), int(zeros), N_TABLED - 1  # a mask, so that no place is negative
+        all_stored, all_zeros = TABLE[n_stored & inside], TABLE[n_zeros & inside]
         for at in range(n_labels):
             right = int(leaf.cells[feature, labels[at]])
             left = int(leaf.positives[labels[at]]) - right
-            after = TABLE[n_zeros] - TABLE[left] - TABLE[n_zeros - left]
-            after += TABLE[n_stored] - TABLE[right] - TABLE[n_stored - right]
+            after = all_zeros - TABLE[left & inside] - TABLE[(n_zeros - left) & inside]
+            after += all_stored - TABLE[right & inside] - TABLE[(n_stored - right) & inside]
             merit += scratch[PRE, at] - after / rows
         return merit
     for at in range(n_labels):
