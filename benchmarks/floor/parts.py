@@ -16,10 +16,10 @@ from stream_ml.trees import MultiLabelHoeffdingTree, growth, hoeffding_tree
 __all__ = ["PARTS", "SITES"]
 
 DESIGN, LINEAR, BAYES, PRIOR = "design rows", "linear experts", "naive Bayes", "prior, recency"
-NEAR, ROWS, PREPARE, SPLIT = "neighbours", "trees: rows", "trees: leaf naive Bayes", "trees: split search"
+NEAR, ROWS, SPLIT = "neighbours", "trees: rows", "trees: splits"
 GATES, STACK, DRIFT, JOINT = "gates", "stacking", "drift", "joint posterior"
 DECIDE, CLUSTERS = "decisions", "label clusters"
-PARTS = DESIGN, LINEAR, BAYES, PRIOR, NEAR, ROWS, PREPARE, SPLIT, GATES, STACK, DRIFT, JOINT, DECIDE, CLUSTERS
+PARTS = DESIGN, LINEAR, BAYES, PRIOR, NEAR, ROWS, SPLIT, GATES, STACK, DRIFT, JOINT, DECIDE, CLUSTERS
 
 KERNELS = (
     (_kernels, "design_rows", DESIGN, needs),
@@ -30,7 +30,6 @@ KERNELS = (
     (partition, "route_labels", ROWS, tree_needs),
     (hoeffding_tree, "process_rows", ROWS, tree_needs),
     (partition, "scatter_logits", ROWS, tree_needs),
-    (growth, "prepare_naive_bayes", PREPARE, tree_needs),
     (growth, "search_splits", SPLIT, tree_needs),
     (gates, "gates_block", GATES, needs),
     (_stack_kernels, "stack_block", STACK, needs),
@@ -49,7 +48,6 @@ METHODS = (
     (Neighbours, "process", NEAR),
     (partition.Partition, "tasks", ROWS),
     (MultiLabelHoeffdingTree, "process", ROWS),
-    (growth.Growth, "_prepare", PREPARE),
     (growth.Growth, "_attempt", SPLIT),
     (gates.Gates, "process", GATES),
     (Stacking, "process", STACK),

@@ -13,7 +13,7 @@ from floor.work import Work, nbytes
 from stream_ml.trees._layout import ALTERNATE, DEPTH, PARENT, ROOT, SLOT
 from stream_ml.trees._leaf_kernels import leaf_votes, route
 
-__all__ = ["prepare_naive_bayes", "process_rows", "route_labels", "scatter_logits", "search_splits"]
+__all__ = ["process_rows", "route_labels", "scatter_logits", "search_splits"]
 
 TESTS, ENTRIES, OBSERVED, NUMERIC_OBSERVED, SCORED, NUMERIC_SCORED, VOTES, ALTERNATES, WATCHED, FIELDS = range(10)
 LABELSETS = 8
@@ -53,7 +53,8 @@ def process_rows(a: Any) -> Work:
     of numeric ones thrice, an operation, or 6, for each of n c; every fourth row teaches its factor, c exponentials.
     Labelsets: 8 candidates of 24 bytes. Observers: of each entry, for the row and each positive label, a count read and
     written, of numeric ones count, mean and squares, 8 operations and a division. ADWIN: one value for each test
-    watched. Alternate subtrees observe, too."""
+    watched. Alternate subtrees observe, too. What a leaf now and then does besides, naive Bayes' coefficients and split
+    attempts that fail, is not counted."""
     rows, labels = a.said - a.start, a.nodes.positives.shape[1]
     found, root = np.zeros(FIELDS), int(a.space.counters[ROOT])
     x = a.x_indptr, a.x_indices, a.x_values
@@ -82,23 +83,6 @@ def _stored(cells: Any, table: Any, missing_cells: int) -> Any:
     stored = np.where(nominal, counts[last] - counts[first], 0.0)
     stored[~nominal] = cells[first[~nominal], -1]
     return stored, last - first
-
-
-def prepare_naive_bayes(a: Any) -> Work:
-    """The statistics of all features met, 8 (c + 1) bytes a cell; coefficients written, 4 c. For each cell and label
-    that has rows with and without it a logarithm, two divisions, 8 operations; in sparse data one more for its absence;
-    of numeric features whose values differ one more, 20 and 6 divisions."""
-    stored, width = _stored(a.cells, a.table, a.missing_cells)
-    met, nominal = stored > 0.0, a.table.arities > 0
-    labels, c = int(((a.positives > 0.0) & (a.positives < a.rows)).sum()), len(a.positives)
-    read = float(width[met].sum())
-    numeric, absent = float((met & ~nominal).sum()), float(met.sum()) * a.sparse
-    spread = a.table.offsets[:-1][met & ~nominal] + a.missing_cells + 2
-    varied = float((a.cells[spread, -1] > 0.0).sum())
-    ratios = labels * (float(width[met & nominal].sum()) + absent + numeric * a.sparse)
-    work = Work().touch(8 * (c + 1) * read + 8 * len(met), nbytes(a.cells)).touch(4 * c * read, nbytes(a.coefs))
-    work.do(log_32=ratios + labels * varied, root_64=2 * ratios + 6 * labels * varied)
-    return work.do(flop_64=8 * ratios + 20 * labels * varied)
 
 
 def search_splits(a: Any) -> Work:

@@ -63,8 +63,13 @@ class ClusterLearner:
         y_indices: NDArray[np.int32],
         n_learned: int,
         out: NDArray[np.float32],
+        *,
+        checked: bool = False,
     ) -> None:
-        """Leaf log-odds of every row to `out` (rows, leaf slots, labels of the cluster), then learn the row."""
+        """Leaf log-odds of every row to `out` (rows, leaf slots, labels of the cluster), then learn the row.
+
+        `checked`: rows are known to have no missing value and no feature that the tree does not know.
+        """
         self.tree.process(
             block.x_indptr,
             block.x_indices,
@@ -76,6 +81,7 @@ class ClusterLearner:
             len(block),
             n_learned,
             out,
+            checked=checked,
         )
 
     def start_background(self, instance: int) -> None:

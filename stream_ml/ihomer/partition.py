@@ -72,11 +72,13 @@ class Partition:
         y_indices = np.empty(len(block.y_indices), dtype=np.int32)
         cursor = np.zeros(self.n_slots, dtype=np.int64)
         route_labels(block.y_indptr, block.y_indices, self.slot_of, self.position_of, cursor, y_indptr, y_indices)
+        known = int(block.x_indices.max(initial=-1)) < len(self.arities)
+        checked = known and not np.isnan(block.x_values).any()  # once, not by each tree
         mode = block.mode | np.uint8(PREDICT)  # stacking learns from the log-odds of rows that are only learned, too
 
         def run(slot: int, learner: ClusterLearner) -> None:
             part = np.empty((len(block), out.shape[1], len(learner.labels)), dtype=np.float32)
-            learner.process(block, mode, y_indptr[slot], y_indices, n_learned, part)
+            learner.process(block, mode, y_indptr[slot], y_indices, n_learned, part, checked=checked)
             scatter_logits(part, learner.labels, out)
 
         return [partial(run, slot, learner) for slot, learner in enumerate(self.learners.values())]

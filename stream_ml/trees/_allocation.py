@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,17 +22,23 @@ from stream_ml.trees._layout import (
     Space,
     Table,
 )
+from stream_ml.trees._split_kernels import N_SCRATCH
 
 __all__ = [
     "bytes_per_slot",
     "grow_nodes",
     "grow_slots",
+    "is_binary",
     "new_nodes",
     "new_slots",
     "new_space",
     "new_table",
+    "row_space",
     "with_rows",
 ]
+
+LOGS = 64
+"""Logarithms that are taken together."""
 
 FIRST_TEMPER = 0.1
 """Factor on naive Bayes' evidence before any is learned."""
@@ -94,9 +102,24 @@ def new_space(n_nodes: int, n_slots: int, n_labels: int, n_agenda: int) -> Space
         counters=np.zeros(N_COUNTERS, dtype=np.int64),
         faded=faded,
         agenda=np.zeros((n_agenda, 2), dtype=np.int32),
-        mask=np.zeros(words(n_labels), dtype=np.uint64),
-        scores=np.zeros(n_labels, dtype=np.float32),
+        **row_space(n_labels),
     )
+
+
+def row_space(n_labels: int) -> dict[str, NDArray[Any]]:
+    """The arrays of `Space` whose sizes depend on the labels."""
+    return {
+        "mask": np.zeros(words(n_labels), dtype=np.uint64),
+        "scores": np.zeros(n_labels, dtype=np.float32),
+        "chosen": np.zeros(n_labels, dtype=np.int32),
+        "scratch": np.zeros((N_SCRATCH, n_labels)),
+        "logs": np.zeros((2, max(LOGS, n_labels))),
+    }
+
+
+def is_binary(table: Table, *, sparse: bool) -> bool:
+    """Whether each feature has one cell, which counts its value 1."""
+    return sparse and bool((table.arities == 2).all()) and int(table.offsets[-1]) == len(table.arities)
 
 
 def with_rows(array: NDArray, rows: int, fill: float = 0) -> NDArray:

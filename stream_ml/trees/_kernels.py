@@ -1,7 +1,8 @@
 """The rows' way through a tree, one call per block: predict, learn, watch for drift.
 
 What changes the tree's shape is rare, and left to Python: a row that calls for it ends the call, its agenda says what
-is to be done, and the next call goes on with the next row.
+is to be done, and the next call goes on with the next row. What leaves the shape alone is done here: naive Bayes is
+prepared, and split attempts that fail, as most do, are over.
 """
 
 from __future__ import annotations
@@ -9,17 +10,82 @@ from __future__ import annotations
 from stream_ml.jit import lean_kernel
 from stream_ml.streams.batch import LEARN, PREDICT
 from stream_ml.trees._drift_kernels import watch_path
-from stream_ml.trees._layout import LOSS_ROWS, LOSS_SUM, N_AGENDA, N_LEARNED, ROOT, SLOT, TEMPER
+from stream_ml.trees._layout import (
+    ATTEMPT,
+    LAST_ATTEMPT,
+    LOSS_ROWS,
+    LOSS_SUM,
+    N_AGENDA,
+    N_LEARNED,
+    NEXT_REFRESH,
+    PREPARE,
+    READY,
+    ROOT,
+    ROWS,
+    SLOT,
+    TEMPER,
+    Leaf,
+)
 from stream_ml.trees._leaf_kernels import leaf_logits, leaf_loss, leaf_votes, learn_leaf, learn_temper, route
-from stream_ml.trees._observer_kernels import naive_bayes_scores
+from stream_ml.trees._observer_kernels import binary_scores, naive_bayes_scores, prepare_binary, prepare_naive_bayes
+from stream_ml.trees._split_kernels import good_enough, search_splits
 
 __all__ = ["process_rows"]
+
+REFRESH_ROWS = 50.0
+"""Naive Bayes of a leaf is prepared after so many rows, then after half as many again as it has seen."""
 
 LOSS_FADING = 0.999
 """Per row, of the tree's own mean loss."""
 
 TEMPER_PERIOD = 4
 """Of so many rows one teaches the factor on naive Bayes' evidence."""
+
+
+@lean_kernel
+def prepare(nodes, slots, table, space, settings, leaf):
+    """Prepare a leaf's naive Bayes for prediction."""
+    slot = nodes.ints[leaf, SLOT]
+    cells, positives, rows = slots.cells[slot], slots.positives[slot], slots.reals[slot, ROWS]
+    coefs, center, base = slots.coefs[slot], slots.center[slot], slots.base[slot]
+    if settings.binary:
+        prepare_binary(cells, positives, rows, space.chosen, space.logs, coefs, base)
+    else:
+        sparse, missing_cells = settings.sparse, settings.missing_cells
+        prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, coefs, center, base)
+    slots.reals[slot, NEXT_REFRESH] = rows + max(REFRESH_ROWS, float(rows // 2.0))
+    slots.reals[slot, READY] = 1.0
+
+
+@lean_kernel
+def fails(nodes, slots, table, space, settings, leaf):
+    """Whether a leaf that observes has no split that is good enough; if so, the attempt is noted."""
+    slot = nodes.ints[leaf, SLOT]
+    rows = slots.reals[slot, ROWS]
+    observed = Leaf(slots.cells[slot], slots.positives[slot], slots.low[slot], slots.high[slot], rows, 0.0, 0.0)
+    best, second, feature, _, bound, null = search_splits(observed, table, space.chosen, space.scratch, settings)
+    if good_enough(best, second, feature, bound, null, settings):
+        return False
+    nodes.reals[leaf, LAST_ATTEMPT] = rows
+    return True
+
+
+@lean_kernel
+def settle(nodes, slots, table, space, settings):
+    """Take off the agenda what can be done here, in order: slots change hands in what follows an entry that stays."""
+    left = 0
+    for k in range(space.counters[N_AGENDA]):
+        task, node = space.agenda[k, 0], space.agenda[k, 1]
+        if task == PREPARE:
+            prepare(nodes, slots, table, space, settings, node)
+            continue
+        settles = task == ATTEMPT and left == 0 and not settings.river and nodes.ints[node, SLOT] >= 0
+        if settles and fails(nodes, slots, table, space, settings, node):
+            continue
+        space.agenda[left, 0] = task
+        space.agenda[left, 1] = node
+        left += 1
+    space.counters[N_AGENDA] = left
 
 
 @lean_kernel
@@ -55,19 +121,14 @@ def process_rows(
         votes = leaf_votes(nodes, leaf, slots, settings)
         if votes and (predict or tempers):
             slot = nodes.ints[leaf, SLOT]
-            naive_bayes_scores(
-                slots.coefs[slot],
-                slots.center[slot],
-                slots.base[slot],
-                table,
-                sparse,
-                settings.missing_cells,
-                x_indices,
-                x_values,
-                lo,
-                hi,
-                scores,
-            )
+            coefs, base = slots.coefs[slot], slots.base[slot]
+            if settings.binary:
+                binary_scores(coefs, base, x_indices, x_values, lo, hi, scores)
+            else:
+                center, missing_cells = slots.center[slot], settings.missing_cells
+                naive_bayes_scores(
+                    coefs, center, base, table, sparse, missing_cells, x_indices, x_values, lo, hi, scores
+                )
         if predict:
             leaf_logits(nodes, leaf, votes, scores, faded[TEMPER], out[out_row + row - start])
         if learn:
@@ -115,5 +176,7 @@ def process_rows(
                     y_hi,
                 )
             if space.counters[N_AGENDA] > 0:
-                return row + 1
+                settle(nodes, slots, table, space, settings)
+                if space.counters[N_AGENDA] > 0:
+                    return row + 1
     return stop

@@ -79,7 +79,12 @@ class Slots(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Free lists, counters, faded sums, and memory for one row's work."""
+    """Free lists, counters, faded sums, and memory for one row's work.
+
+    `mask` (words), `scores` (labels): a row's labels and naive Bayes' log-odds. `chosen` (labels), `scratch`
+    (N_SCRATCH, labels): the split search's. `logs` (2, pairs): what naive Bayes takes the logarithms of, of at least
+    so many features and labels together that loops over them pay.
+    """
 
     free_nodes: NDArray[np.int32]
     free_slots: NDArray[np.int32]
@@ -88,6 +93,9 @@ class Space(NamedTuple):
     agenda: NDArray[np.int32]
     mask: NDArray[np.uint64]
     scores: NDArray[np.float32]
+    chosen: NDArray[np.int32]
+    scratch: NDArray[np.float64]
+    logs: NDArray[np.float64]
 
 
 class Table(NamedTuple):
@@ -98,7 +106,10 @@ class Table(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The parameters of a tree as the kernels read them."""
+    """The parameters of a tree as the kernels read them.
+
+    `binary`: of every feature one cell, which counts its value 1, as of words that are there or not.
+    """
 
     grace_period: float
     log_inverse_confidence: float
@@ -116,6 +127,7 @@ class Settings(NamedTuple):
     warning_delta: float
     watch_depth: int
     comparison_rows: float
+    binary: bool
 
 
 class Leaf(NamedTuple):

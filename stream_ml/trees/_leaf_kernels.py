@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from stream_ml.elementary import log64
 from stream_ml.jit import lean_kernel
 from stream_ml.trees._layout import (
     ATTEMPT,
@@ -31,7 +32,7 @@ from stream_ml.trees._layout import (
     THRESHOLD,
     WEIGHT,
 )
-from stream_ml.trees._observer_kernels import observe_row
+from stream_ml.trees._observer_kernels import observe_binary, observe_row
 
 __all__ = [
     "add_labelset",
@@ -50,6 +51,9 @@ __all__ = [
 CLIP = 8.0
 """Log-odds are kept within +-CLIP."""
 
+COUNTED = 64
+"""Of so few entries those before a feature are counted, which vectors do; halving foresees no branch."""
+
 TEMPER_FADING, TEMPER_CURVATURE = 0.999, 100.0
 """How the factor on naive Bayes' evidence forgets, and what damps its first steps."""
 
@@ -60,12 +64,16 @@ def find_feature(indices, lo, hi, feature):
     at, last = lo + feature, hi
     if at < hi and indices[at] == feature:  # a full row has each feature in its own place
         return at
-    while lo < hi:
+    while hi - lo > COUNTED:
         middle = (lo + hi) >> 1
         if indices[middle] < feature:
             lo = middle + 1
         else:
             hi = middle
+    before = 0
+    for at in range(lo, hi):
+        before += indices[at] < feature
+    lo += before
     return lo if lo < last and indices[lo] == feature else -1
 
 
@@ -124,7 +132,7 @@ def leaf_logits(nodes, leaf, votes, scores, temper, out):
     evidence = nodes.reals[leaf, EVIDENCE]
     for label in range(n_labels):
         count = nodes.positives[leaf, label]
-        prior = clip(math.log((count + 0.5) / (evidence - count + 0.5)))
+        prior = clip(log64((count + 0.5) / (evidence - count + 0.5)))
         out[0, label] = prior
         out[1, label] = clip(prior + temper * scores[label]) if votes else 0.0
     best, top = -1, 0.0
@@ -265,21 +273,13 @@ def learn_leaf(nodes, leaf, slots, table, space, settings, may_split, indices, v
         slots.reals[slot, ROWS] += 1.0
         for k in range(y_lo, y_hi):
             slots.positives[slot, labels[k]] += 1.0
-        observe_row(
-            slots.cells[slot],
-            slots.low[slot],
-            slots.high[slot],
-            table,
-            settings.sparse,
-            settings.missing_cells,
-            indices,
-            values,
-            lo,
-            hi,
-            labels,
-            y_lo,
-            y_hi,
-        )
+        cells = slots.cells[slot]
+        if settings.binary:
+            observe_binary(cells, indices, values, lo, hi, labels, y_lo, y_hi)
+        else:
+            low, high = slots.low[slot], slots.high[slot]
+            sparse, missing_cells = settings.sparse, settings.missing_cells
+            observe_row(cells, low, high, table, sparse, missing_cells, indices, values, lo, hi, labels, y_lo, y_hi)
         wanted = settings.naive_bayes and (settings.naive_bayes_at_root or nodes.ints[leaf, PARENT] >= 0)
         if wanted and slots.reals[slot, ROWS] >= slots.reals[slot, NEXT_REFRESH]:
             add_to_agenda(space, PREPARE, leaf)

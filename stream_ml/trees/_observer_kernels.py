@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import math
 
+from stream_ml.elementary import log64
 from stream_ml.jit import lean_kernel
 
-__all__ = ["add_value", "naive_bayes_scores", "observe_row", "prepare_naive_bayes", "rest_of"]
+__all__ = [
+    "add_value",
+    "binary_scores",
+    "naive_bayes_scores",
+    "observe_binary",
+    "observe_row",
+    "prepare_binary",
+    "prepare_naive_bayes",
+    "rest_of",
+]
 
 NB_PRIOR_ROWS = 2.0
 """Weight, in rows, of what all labels share when a class has few rows."""
@@ -86,6 +96,17 @@ def observe_row(cells, low, high, table, sparse, missing_cells, indices, values,
                 add_value(cells, cell, total, x)
             for k in range(y_lo, y_hi):
                 add_value(cells, cell, labels[k], x)
+
+
+@lean_kernel
+def observe_binary(cells, indices, values, lo, hi, labels, y_lo, y_hi):
+    """`observe_row` where `Settings.binary` holds: the cell is the feature's number."""
+    total = cells.shape[1] - 1
+    for at in range(lo, hi):
+        if 1.0 <= values[at] < 2.0:
+            cells[indices[at], total] += 1.0
+            for k in range(y_lo, y_hi):
+                cells[indices[at], labels[k]] += 1.0
 
 
 @lean_kernel
@@ -179,6 +200,82 @@ def prepare_naive_bayes(cells, positives, rows, table, sparse, missing_cells, co
                     cells[cell + 1, label],
                     cells[cell + 2, label],
                 )
+
+
+@lean_kernel
+def prepare_binary(cells, positives, rows, chosen, logs, coefs, base):
+    """`prepare_naive_bayes` where `Settings.binary` holds, with the logarithms of many cells and labels taken at once.
+
+    `chosen` (labels) and `logs` (2, pairs), of at least as many pairs as labels, are scratch.
+    """
+    k, n_cells, n_labels = NB_PRIOR_ROWS, coefs.shape[0], coefs.shape[1]
+    seen = 0
+    for label in range(n_labels):
+        base[label] = 0.0
+        if 0.0 < positives[label] < rows:
+            chosen[seen] = label
+            seen += 1
+    together = logs.shape[1] // max(seen, 1)
+    for first in range(0, n_cells, together):
+        last = min(first + together, n_cells)
+        n = 0
+        for cell in range(first, last):
+            stored = cells[cell, n_labels]
+            if stored == 0.0:
+                continue
+            zeros = rows - stored
+            there, absent = k * ((stored + 1.0) / (rows + 2.0)), k * ((zeros + 1.0) / (rows + 2.0))
+            for i in range(seen):
+                rows_in, stored_in = positives[chosen[i]], cells[cell, chosen[i]]
+                zeros_in = rows_in - stored_in
+                weight_in, weight_out = rows_in + k, rows - rows_in + k
+                logs[0, n + i] = (stored_in + there) * weight_out / ((stored - stored_in + there) * weight_in)
+                logs[1, n + i] = (zeros_in + absent) * weight_out / ((zeros - zeros_in + absent) * weight_in)
+            n += seen
+        for i in range(n):
+            logs[0, i] = log64(logs[0, i])
+        for i in range(n):
+            logs[1, i] = log64(logs[1, i])
+        n = 0
+        for cell in range(first, last):
+            for label in range(n_labels):
+                coefs[cell, label] = 0.0
+            if cells[cell, n_labels] == 0.0:
+                continue
+            for i in range(seen):
+                coefs[cell, chosen[i]] = logs[0, n + i] - logs[1, n + i]
+                base[chosen[i]] += logs[1, n + i]
+            n += seen
+
+
+@lean_kernel
+def binary_scores(coefs, base, indices, values, lo, hi, scores):
+    """`naive_bayes_scores` where `Settings.binary` holds."""
+    n_labels = len(scores)
+    if n_labels == 1:  # a sum in a register
+        score = base[0]
+        for at in range(lo, hi):
+            if 1.0 <= values[at] < 2.0:
+                score += coefs[indices[at], 0]
+        scores[0] = score
+        return
+    for label in range(n_labels):
+        scores[label] = base[label]
+    at = lo
+    while at < hi:
+        four = at + 4 <= hi
+        for other in range(at, min(at + 4, hi)):
+            four = four and 1.0 <= values[other] < 2.0
+        if four:  # scores are read and written once, in the order of the sum
+            a, b, c, d = indices[at], indices[at + 1], indices[at + 2], indices[at + 3]
+            for label in range(n_labels):
+                scores[label] = scores[label] + coefs[a, label] + coefs[b, label] + coefs[c, label] + coefs[d, label]
+            at += 4
+            continue
+        if 1.0 <= values[at] < 2.0:
+            for label in range(n_labels):
+                scores[label] += coefs[indices[at], label]
+        at += 1
 
 
 @lean_kernel

@@ -14,9 +14,11 @@ from stream_ml.trees._observer_kernels import rest_of
 
 __all__ = [
     "best_of_feature",
+    "binary_merit",
     "candidate_merit",
     "entropy_mass",
     "gaussian_below",
+    "good_enough",
     "load_numeric",
     "null_merit",
     "search_splits",
@@ -263,6 +265,33 @@ def _range_of(scratch, low, high, settings, zeros):
 
 
 @lean_kernel
+def binary_merit(leaf, feature, stored, labels, n_labels, scratch, min_branch_fraction):
+    """`candidate_merit` of the one test on a feature, which `stored` rows have; PRE is as `search_splits` set it.
+
+    Where `Settings.binary` holds: counts are whole and no value is missing, so that no entropy takes a logarithm.
+    """
+    rows, zeros = leaf.rows, leaf.rows - stored
+    if zeros / rows <= min_branch_fraction or stored / rows <= min_branch_fraction:
+        return -np.inf
+    merit = 0.0
+    if rows < N_TABLED:
+        n_stored, n_zeros, inside = int(stored), int(zeros), N_TABLED - 1  # a mask, so that no place is negative
+        all_stored, all_zeros = TABLE[n_stored & inside], TABLE[n_zeros & inside]
+        for at in range(n_labels):
+            right = int(leaf.cells[feature, labels[at]])
+            left = int(leaf.positives[labels[at]]) - right
+            after = all_zeros - TABLE[left & inside] - TABLE[(n_zeros - left) & inside]
+            after += all_stored - TABLE[right & inside] - TABLE[(n_stored - right) & inside]
+            merit += scratch[PRE, at] - after / rows
+        return merit
+    for at in range(n_labels):
+        right = leaf.cells[feature, labels[at]]
+        left = leaf.positives[labels[at]] - right
+        merit += scratch[PRE, at] - (entropy_mass(left, zeros - left) + entropy_mass(right, stored - right)) / rows
+    return merit
+
+
+@lean_kernel
 def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     """(merit, threshold) of the best binary test on one feature; merit -inf when there is none.
 
@@ -283,6 +312,8 @@ def best_of_feature(leaf, table, feature, labels, n_labels, scratch, settings):
     # in sparse data one side of any test holds non-zeros only
     if stored == 0.0 or (settings.sparse and stored <= settings.min_branch_fraction * rows):
         return best, best_threshold
+    if settings.binary:
+        return binary_merit(leaf, feature, stored, labels, n_labels, scratch, settings.min_branch_fraction), 0.0
     share = load_feature(leaf, table, feature, labels, n_labels, scratch, settings)
     if share <= 0.0:
         return best, best_threshold
@@ -341,8 +372,9 @@ def search_splits(leaf, table, labels, scratch, settings):
             count = leaf.positives[label]
             if EVIDENT <= count <= rows - EVIDENT:
                 labels[n_labels] = label
+                scratch[PRE, n_labels] = entropy_mass(count, rows - count) / rows
+                entropy += scratch[PRE, n_labels]
                 n_labels += 1
-                entropy += entropy_mass(count, rows - count) / rows
     best, second, best_feature, best_threshold = -np.inf, -np.inf, -1, 0.0
     bound = math.sqrt(settings.log_inverse_confidence / (2.0 * rows))
     if n_labels == 0:
@@ -361,6 +393,20 @@ def search_splits(leaf, table, labels, scratch, settings):
     if not settings.river:
         null = null_merit(float(n_labels), N_CANDIDATES * n_tests, rows, settings.log_inverse_confidence) / entropy
     return best, second, best_feature, best_threshold, bound, null
+
+
+@lean_kernel
+def good_enough(best, second, feature, bound, null, settings):
+    """Whether a leaf is split by what `search_splits` found.
+
+    The best test must beat the null merit, and be ahead of the second best (or of no split, merit 0) by the Hoeffding
+    bound, or the bound be under the tie threshold. River mode follows river to the letter: no null merit.
+    """
+    if not settings.river:
+        second = max(second, 0.0)
+        if feature < 0 or best <= null:
+            return False
+    return second == -np.inf < best or best - second > bound or bound < settings.tie_threshold
 
 
 @lean_kernel

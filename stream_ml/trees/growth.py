@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream_ml.drift._kernels import AdwinBank, adwin_reset, grow_bank
 from stream_ml.trees._allocation import grow_nodes, grow_slots
 from stream_ml.trees._drift_kernels import verdict
+from stream_ml.trees._kernels import REFRESH_ROWS
 from stream_ml.trees._layout import (
     ALTERNATE,
     ALTERNATE_LOSS,
@@ -38,8 +39,6 @@ from stream_ml.trees._layout import (
     OWNER,
     PARENT,
     POSITIVE_SUM,
-    PREPARE,
-    READY,
     RIGHT,
     ROOT,
     ROWS,
@@ -54,24 +53,20 @@ from stream_ml.trees._layout import (
     Space,
     Table,
 )
-from stream_ml.trees._observer_kernels import prepare_naive_bayes
 from stream_ml.trees._split_kernels import (
     LEFT_IN,
     LEFT_OUT,
     N_IN,
     N_OUT,
-    N_SCRATCH,
     ZEROS_IN,
     ZEROS_OUT,
+    good_enough,
     search_splits,
     split_shares,
 )
 from stream_ml.trees.parameters import TreeParameters
 
 __all__ = ["Growth"]
-
-REFRESH_ROWS = 50.0
-"""Naive Bayes of a leaf is prepared after so many rows, then after half as many again as it has seen."""
 
 
 class Growth:
@@ -92,8 +87,6 @@ class Growth:
         for task, node in self._space.agenda[:n].tolist():
             if task == ATTEMPT:
                 self._attempt(node, settings, instance)
-            elif task == PREPARE:
-                self._prepare(node, settings)
             elif task == WARN:
                 self._warn(node, instance)
             elif task == JUDGE:
@@ -216,26 +209,6 @@ class Growth:
 
     # -- what leaves do
 
-    def _prepare(self, leaf: int, settings: Settings) -> None:
-        """Prepare a leaf's naive Bayes for prediction."""
-        slots, slot = self._slots, int(self._nodes.ints[leaf, SLOT])
-        if slot < 0:
-            return
-        rows = float(slots.reals[slot, ROWS])
-        prepare_naive_bayes(
-            slots.cells[slot],
-            slots.positives[slot],
-            rows,
-            self._table,
-            settings.sparse,
-            settings.missing_cells,
-            slots.coefs[slot],
-            slots.center[slot],
-            slots.base[slot],
-        )
-        slots.reals[slot, NEXT_REFRESH] = rows + max(REFRESH_ROWS, float(rows // 2))
-        slots.reals[slot, READY] = 1.0
-
     def _observers(self, leaf: int) -> Leaf:
         slots, slot = self._slots, int(self._nodes.ints[leaf, SLOT])
         return Leaf(
@@ -251,9 +224,8 @@ class Growth:
     def _attempt(self, leaf: int, settings: Settings, instance: int) -> None:
         """Search a leaf's splits, and split when the best one is good enough.
 
-        It must beat the null merit, and be ahead of the second best (or of no split, merit 0) by the Hoeffding bound,
-        or the bound be under the tie threshold. River mode follows river to the letter: no null merit, and a leaf
-        whose best split is none starts its statistics anew.
+        Of those that fail most do so in `process_rows` already. In river mode a leaf whose best split is none starts
+        its statistics anew.
         """
         reals, slot = self._nodes.reals[leaf], int(self._nodes.ints[leaf, SLOT])
         if slot < 0:
@@ -270,18 +242,15 @@ class Growth:
             reals[LAST_ATTEMPT] = self._slots.reals[slot, ROWS]
         weight = float(reals[WEIGHT])
         if not restart:
-            n_labels = self._nodes.positives.shape[1]
-            chosen, scratch = np.zeros(n_labels, dtype=np.int32), np.zeros((N_SCRATCH, n_labels))
+            chosen, scratch = self._space.chosen, self._space.scratch
             observed = self._observers(leaf)
             best, second, feature, threshold, bound, null = search_splits(
                 observed, self._table, chosen, scratch, settings
             )
+            if not good_enough(best, second, feature, bound, null, settings):
+                return
             if not settings.river:
                 second = max(second, 0.0)
-                if feature < 0 or best <= null:
-                    return
-            if not (second == -np.inf < best or best - second > bound or bound < settings.tie_threshold):
-                return
             if feature >= 0:
                 self._record(
                     instance,

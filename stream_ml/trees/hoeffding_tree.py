@@ -14,11 +14,12 @@ from stream_ml.drift._kernels import AdwinBank, new_bank
 from stream_ml.errors import ConfigError
 from stream_ml.states import Part
 from stream_ml.streams.batch import LEARN
-from stream_ml.trees._allocation import bytes_per_slot, new_nodes, new_slots, new_space, new_table
+from stream_ml.trees._allocation import bytes_per_slot, is_binary, new_nodes, new_slots, new_space, new_table
 from stream_ml.trees._kernels import process_rows
 from stream_ml.trees._layout import (
     ALTERNATE,
     MAX_SLOTS,
+    N_AGENDA,
     N_FREE_NODES,
     N_FREE_SLOTS,
     ROOT,
@@ -83,6 +84,9 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
     >>> logits.shape, tree.n_leaves > 1, tree.drain_events()[0]["kind"]
     ((2000, 3, 2), True, 'split')
     """
+
+    _settings_of: tuple[TreeParameters | None, Table | None, Settings | None] = None, None, None
+    """The settings made last, and what of."""
 
     def __init__(
         self,
@@ -158,6 +162,14 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         self._space.counters[MAX_SLOTS] = allowed
 
     def _settings(self) -> Settings:
+        """Made anew when the parameters or the features have changed."""
+        p, table, settings = self._settings_of
+        if p is not self.parameters or table is not self._table or settings is None:
+            settings = self._new_settings()
+            self._settings_of = self.parameters, self._table, settings
+        return settings
+
+    def _new_settings(self) -> Settings:
         p = self.parameters
         return Settings(
             grace_period=float(p.grace_period),
@@ -176,6 +188,7 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             warning_delta=float(p.warning_delta),
             watch_depth=int(p.watch_depth),
             comparison_rows=float(p.comparison_rows),
+            binary=is_binary(self._table, sparse=self.sparse),
         )
 
     # -- the hot call
@@ -192,6 +205,8 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
         stop: int,
         first_instance: int,
         out_logits: NDArray[np.float32],
+        *,
+        checked: bool = False,
     ) -> None:
         """Predict, then learn, rows `start .. stop`, one after the other.
 
@@ -209,19 +224,22 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
             float32 (stop - start, 3, n_labels), C-contiguous: row `start` comes first. Rows with `PREDICT` are
             written, others left alone. Log-odds in [-8, 8], 0 where an expert has no opinion: [0] the leaf's prior,
             [1] the leaf's naive Bayes, [2] the leaf's most frequent labelset.
+        checked
+            Rows are known to have no missing value and no feature or label that the tree does not know.
 
         Raises
         ------
         IndexError
             A feature or label that the tree does not know: see `grow_features`, `extend`.
         """
-        self._check(x_indptr, x_indices, y_indptr, y_indices, start, stop)
-        if self.sparse and not self._missing_cells and np.isnan(x_values[x_indptr[start] : x_indptr[stop]]).any():
-            self._count_missing()
+        if not checked:
+            self._check(x_indptr, x_indices, y_indptr, y_indices, start, stop)
+            if self.sparse and not self._missing_cells and np.isnan(x_values[x_indptr[start] : x_indptr[stop]]).any():
+                self._count_missing()
         if self._fill:
             x_indptr, x_indices, x_values = _filled(x_indptr, x_indices, x_values, self.n_features)
         settings = self._settings()
-        row, learned = start, 0
+        row = start
         while row < stop:
             row_after = process_rows(
                 self._nodes,
@@ -241,8 +259,9 @@ class MultiLabelHoeffdingTree(Restructuring, TreeView):
                 out_logits,
                 row - start,
             )
-            learned += int(np.count_nonzero(mode[row:row_after] & LEARN))
-            self._work_off(settings, first_instance + max(0, learned - 1))
+            if self._space.counters[N_AGENDA]:
+                learned = int(np.count_nonzero(mode[start:row_after] & LEARN))
+                self._work_off(settings, first_instance + max(0, learned - 1))
             row = row_after
 
     def process_batch(self, batch: Any, labels: NDArray[np.int32] | None = None) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stream_ml.drift._kernels import new_bank
-from stream_ml.trees._allocation import words
+from stream_ml.trees._allocation import row_space, words
 from stream_ml.trees._layout import (
     ALTERNATE,
     ALTERNATE_LOSS,
@@ -151,9 +151,7 @@ class Restructuring(Growth, ABC):
             coefs=_columns(slots.coefs, take),
             base=_columns(slots.base, take),
         )
-        tree._space = tree._space._replace(
-            mask=np.zeros(words(len(take)), dtype=np.uint64), scores=np.zeros(len(take), dtype=np.float32)
-        )
+        tree._space = tree._space._replace(**row_space(len(take)))
         tree._fit_memory()
         return tree
 

@@ -91,6 +91,8 @@ def observe_row(row, arities, sparse):
     return out
 
 
+observe_binary = observe_row  # kernels have a shorter way where every feature is there or not
+
 # -- nodes
 
 
@@ -176,6 +178,9 @@ def prepare_naive_bayes(leaf, arities, sparse):
         return [_score(rows, label, x, arities, sparse) for label in range(n_labels)]
 
     return naive_bayes_scores
+
+
+prepare_binary = prepare_naive_bayes  # it gives `binary_scores`
 
 
 def _score(rows, label, x, arities, sparse):
@@ -295,6 +300,9 @@ def candidate_merit(lefts, knowns, min_branch_fraction):
         after = entropy_mass(left_in, left_out) + entropy_mass(max(right_in, 0), max(right_out, 0))
         merit += _known_entropies(known) - after / sum(known)
     return merit
+
+
+binary_merit = candidate_merit  # from counts that are whole
 
 
 def _range_of(values):
@@ -426,7 +434,7 @@ class Tree:
         leaf.last_attempt = len(leaf.rows)
         if feature >= 0:
             self.closest = min(self.closest, abs(merit - null), abs(merit - second), abs(merit - second - bound))
-        if feature < 0 or merit <= null or (merit - second <= bound and bound >= o["tie_threshold"]):
+        if not good_enough(merit, second, feature, bound, null, o["tie_threshold"]):
             return
         self.events.append(("split", instance, feature, threshold, merit))
         fraction, shares = split_shares(leaf.rows, self.n_labels, feature, threshold, self.arities, self.sparse)
@@ -470,6 +478,18 @@ class Tree:
             parent = parent.parent
 
 
+def good_enough(merit, second, feature, bound, null, tie_threshold):
+    return feature >= 0 and merit > null and (merit - second > bound or bound < tie_threshold)
+
+
+# `settle` and `fails` do in the kernel what `learn` and `attempt` do where no split comes of it
+
+
+def prepare(tree, leaf):
+    leaf.bayes = prepare_naive_bayes(leaf, tree.arities, tree.sparse)
+    leaf.next_refresh = len(leaf.rows) + max(50, len(leaf.rows) // 2)
+
+
 def attempt_due(tree, leaf):
     if leaf.depth >= tree.options["max_depth"]:
         return False
@@ -492,8 +512,7 @@ def learn_leaf(tree, leaf, x, labels):
     wanted = tree.options["naive_bayes"] and (tree.options["naive_bayes_at_root"] or leaf.parent is not None)
     due = attempt_due(tree, leaf)
     if wanted and len(leaf.rows) >= leaf.next_refresh:
-        leaf.bayes = prepare_naive_bayes(leaf, tree.arities, tree.sparse)
-        leaf.next_refresh = len(leaf.rows) + max(50, len(leaf.rows) // 2)
+        prepare(tree, leaf)
     return due
 
 

@@ -10,10 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import trees as twin
 
+from stream_ml.trees import MultiLabelHoeffdingTree
 from stream_ml.trees import _drift_kernels as drift
 from stream_ml.trees import _leaf_kernels as leaf
 from stream_ml.trees import _observer_kernels as observers
 from stream_ml.trees import _split_kernels as splits
+from stream_ml.trees._allocation import is_binary, new_table, row_space
+from stream_ml.trees._layout import Leaf
 
 quick = settings(deadline=None, derandomize=True, max_examples=50)
 values = st.floats(-1e3, 1e3).map(lambda v: round(v, 3))
@@ -106,3 +109,51 @@ def test_no_split_of_a_worthless_kind_passes_the_null_merit():
 def test_statistics_that_are_no_numbers_lead_nowhere():
     assert splits.tabled_below(3.0, np.nan, 1.0, 0.0) == 0.0
     assert splits.tabled_below(3.0, np.inf, 1.0, np.inf) == 0.0
+
+
+@quick
+@given(st.integers(1, 80), st.integers(1, 90), st.integers(0, 40), st.integers(0, 1000))
+def test_features_that_are_there_or_not_are_observed_and_scored_as_others(n_features, n_labels, n_rows, seed):
+    rng = np.random.default_rng(seed)
+    table = new_table(np.full(n_features, 2, dtype=np.int32), sparse=True, missing_cells=0)
+    assert is_binary(table, sparse=True)
+    cells, ours = np.zeros((n_features, n_labels + 1)), np.zeros((n_features, n_labels + 1))
+    extremes, positives = np.zeros((n_features, 1), dtype=np.float32), np.zeros(n_labels)
+    rows = []
+    for x, y in zip(rng.random((n_rows, n_features)) < 0.3, rng.random((n_rows, n_labels)) < 0.2, strict=True):
+        indices, labels = (np.flatnonzero(part).astype(np.int32) for part in (x, y))
+        values = rng.choice([1.0, 1.0, 1.0, 0.0, 2.0, np.nan], len(indices)).astype(np.float32)
+        row, said = (indices, values, 0, len(indices)), (labels, 0, len(labels))
+        observers.observe_row(cells, extremes, extremes, table, True, 0, *row, *said)
+        observers.observe_binary(ours, *row, *said)
+        positives += y
+        rows.append(row)
+    np.testing.assert_array_equal(ours, cells)
+    wanted, got = ((np.ones((n_features, n_labels), np.float32), np.ones(n_labels, np.float32)) for _ in range(2))
+    space, center = row_space(n_labels), np.zeros(n_features, dtype=np.float32)
+    chosen, logs = space["chosen"], space["logs"]
+    observers.prepare_naive_bayes(cells, positives, float(n_rows), table, True, 0, wanted[0], center, wanted[1])
+    observers.prepare_binary(cells, positives, float(n_rows), chosen, logs, *got)
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    scores, others = np.ones(n_labels, dtype=np.float32), np.ones(n_labels, dtype=np.float32)
+    for row in rows:
+        observers.binary_scores(*got, *row, scores)
+        observers.naive_bayes_scores(got[0], center, got[1], table, True, 0, *row, others)
+        np.testing.assert_array_equal(scores, others)
+
+
+@quick
+@given(st.integers(1, 20), st.integers(1, 8), st.integers(11, 6000), st.integers(0, 1000), st.floats(0.01, 0.9))
+def test_features_that_are_there_or_not_are_split_as_others(n_features, n_labels, n_rows, seed, rate):
+    rng = np.random.default_rng(seed)
+    tree = MultiLabelHoeffdingTree(np.full(n_features, 2), n_labels, sparse=True)
+    x, y = rng.random((n_rows, n_features)) < rate, rng.random((n_rows, n_labels)) < rate
+    cells = np.concatenate([x.T.astype(float) @ y, x.sum(axis=0)[:, None]], axis=1)
+    low = np.zeros((n_features, 1), dtype=np.float32)
+    observed = Leaf(cells, y.sum(axis=0).astype(float), low, low, float(n_rows), 0.0, 0.0)
+    space, found = row_space(n_labels), []
+    for binary in (False, True):
+        chosen = tree._settings()._replace(binary=binary)
+        found.append(splits.search_splits(observed, tree._table, space["chosen"], space["scratch"], chosen))
+    assert found[0] == found[1]
