@@ -70,7 +70,8 @@ def add_lists(
     """Add weights times values to the rows (SEGMENT,) that lists tell, of `columns[first:]` (n,) in one storage.
 
     `lists` (D, storages, SEGMENT / 64) are bits, `values` (D, storages) those of all entries of a list. Gives the
-    first place in `columns` of which the value is no number: its entries differ; n where there is none.
+    first place in `columns` that has no such list, or of which the value is no number: its entries differ; n where
+    there is none.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -83,7 +84,9 @@ def add_lists(
         places = [builder.gep(sums, [WORD(i)]) for i in range(SEGMENT // LANES)]
         loaded = [builder.load(place, align=4) for place in places]
         before = builder.block
-        head, body, add, end = (builder.append_basic_block(name) for name in ("head", "body", "add", "end"))
+        n_lists = cgutils.unpack_tuple(builder, context.make_array(of_lists)(context, builder, lists).shape)[0]
+        names = "head", "body", "look", "add", "end"
+        head, body, look, add, end = (builder.append_basic_block(name) for name in names)
         builder.branch(head)
         with builder.goto_block(head):
             at = builder.phi(n.type)
@@ -92,6 +95,8 @@ def add_lists(
         with builder.goto_block(body):
             column = builder.load(_place(context, builder, of_columns, columns, at))
             column = builder.sext(column, WORD) if column.type.width < WORD.width else column
+            builder.cbranch(builder.icmp_signed("<", column, n_lists), look, end)
+        with builder.goto_block(look):
             value = builder.load(_place(context, builder, of_values, values, column, storage))
             builder.cbranch(builder.fcmp_ordered("ord", value, value), add, end)
         with builder.goto_block(add):

@@ -50,7 +50,7 @@ class NeighbourState(NamedTuple):
 
 
 class RowSets(NamedTuple):
-    """The rows of posting lists as bits, sparse only; made of the rows, not saved."""
+    """The rows of posting lists as bits, of the first columns of sparse rows; made of the rows, not saved."""
 
     rows: NDArray[np.int64]  # (D, storages, SEGMENT / WORD)
     values: NDArray[np.float32]  # (D, storages) of all entries of a list, NaN where they differ
@@ -80,7 +80,9 @@ def _close_segment(state, storage):
 
 @lean_kernel
 def _add_to_set(sets, storage, row, column, value):
-    """A row of a storage has the column."""
+    """A row of a storage has the column, if sets are kept of it."""
+    if column >= len(sets.values):
+        return
     if sets.rows[column, storage, 0] == 0 and sets.rows[column, storage, 1] == 0:
         sets.values[column, storage] = value
     elif sets.values[column, storage] != value:
@@ -92,7 +94,7 @@ def _add_to_set(sets, storage, row, column, value):
 def _open_segment(state, sets, storage):
     """Empty the sets of the rows that were in a storage."""
     pointer = state.column_ptr[storage]
-    for column in range(len(pointer) - 1):
+    for column in range(min(len(sets.values), len(pointer) - 1)):
         if pointer[column] < pointer[column + 1]:
             for word in range(SEGMENT // WORD):
                 sets.rows[column, storage, word] = 0

@@ -17,6 +17,8 @@ from stream_ml.streams.batch import Batch
 __all__ = ["BLOCK_ROWS", "Nearest", "Neighbours"]
 
 MIN_WINDOW = 2 * k.SEGMENT
+SET_COLUMNS = 1 << 16
+"""Of so many columns sets of rows are kept: 24 MB with the default window. Lists of columns beyond are short."""
 BLOCK_ROWS = k.SEGMENT
 """Most rows of a block: what the neighbours of its rows refer to stays until the block is done."""
 
@@ -325,10 +327,10 @@ class Neighbours:
 
 
 def _grown_sets(old: k.RowSets | None, columns: int, storages: int) -> k.RowSets:
-    """Room for so many columns, holding what `old` held."""
+    """Room for so many columns, as far as sets are kept of them, holding what `old` held."""
     if old is None:
         old = k.RowSets(np.zeros((0, 0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
-    shape = (columns, storages, k.SEGMENT // k.WORD)
+    shape = (min(columns, SET_COLUMNS), storages, k.SEGMENT // k.WORD)
     return k.RowSets(grown(old.rows, shape), grown(old.values, shape[:2]))
 
 

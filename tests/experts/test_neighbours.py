@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import neighbours as twin
 
+from stream_ml.experts import neighbours
 from stream_ml.experts._neighbour_kernels import SEGMENT
 from stream_ml.experts.design import DesignRows
 from stream_ml.experts.neighbours import Neighbours
@@ -94,6 +95,18 @@ def test_cuts_and_resume_change_nothing(sparse, alike):
     parts = run(stream, sparse, 256, 4, list(range(37, 700, 37)), 8, resume=True)
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_of_columns_beyond_some_no_sets_are_kept(alike, monkeypatch):
+    """And the same neighbours are found, but for the order of sums."""
+    stream = random_stream(8, 700, 8, 3, True, alike)
+    cuts = list(range(100, 700, 100))
+    whole = run(stream, True, 256, 4, cuts, 8)
+    monkeypatch.setattr(neighbours, "SET_COLUMNS", 3)
+    check(stream, True, 256, 4, cuts, 8)
+    for a, b in zip(whole, run(stream, True, 256, 4, cuts, 8, resume=True), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("sparse", [True, False])
