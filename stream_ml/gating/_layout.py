@@ -14,6 +14,7 @@ __all__ = [
     "BINS",
     "COLUMN_COUNT",
     "COUNT",
+    "CURVATURES",
     "EXPERTS",
     "FIELDS",
     "GATE_EXPERTS",
@@ -48,6 +49,9 @@ GATE_EXPERTS = ("linear_unit_adaptive", "linear", "naive_bayes", "prior", "neigh
 """Names of the experts of a gate, in the order of their slots."""
 EXPERTS = len(GATE_EXPERTS)
 BAYES_EXPERT, PRIOR_EXPERT = GATE_EXPERTS.index("naive_bayes"), GATE_EXPERTS.index("prior")
+
+CURVATURES = (EXPERTS + 1) * (EXPERTS + 2) // 2
+"""Of the experts' stacking weights and the intercept's: a lower triangle."""
 
 BEST = 5
 """So many labels are found for certain, however improbable."""
@@ -124,9 +128,10 @@ class GateScratch(NamedTuple):
     counts: NDArray[np.int32]  # (BINS,)
     order: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
     numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks; or a single row
-    hits: NDArray[np.int32]  # (WIDTH,) children that are positive
-    lengths: NDArray[np.float32]  # (2,) squared, of the row as the two linear experts see it
+    present: NDArray[np.float32]  # (entries of the longest row,) 1 where naive Bayes hears of the column
+    lengths: NDArray[np.float32]  # (3,) squared, of the row as the two linear experts see it; columns present
     gradients: NDArray[np.float32]  # (2, WIDTH) of the two linear experts
+    sums: NDArray[np.float32]  # (2, EXPERTS + 1 + CURVATURES, WIDTH) what a row adds to `LaneStack`, child by child
     factor: NDArray[np.float64]  # (EXPERTS + 1, EXPERTS + 1)
     step: NDArray[np.float64]  # (EXPERTS + 1,)
 
