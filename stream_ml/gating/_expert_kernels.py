@@ -34,38 +34,46 @@ GROWTH = np.float32(1.25)
 EAGER = 1000
 PACE = 4
 ONE = np.float32(1.0)
-LISTED = 1 << WIDTH
-"""Bit of `voted` beside those of the children: the group is among the `voters`."""
+
+
+@lean_kernel
+def _note(group, neighbour, s, n, n_voters):
+    """List a group that a neighbour votes in, unless it is listed; returns how many there are, and of all voters.
+
+    Without branches: which groups neighbours share cannot be foretold.
+    """
+    s.touched[n] = s.voters[n_voters] = group
+    n += s.voted[group] != neighbour
+    n_voters += s.voted[group] == 0
+    s.voted[group] = neighbour
+    return n, n_voters
 
 
 @lean_kernel
 def cast_votes(tree, slots, weights, sizes, labels, s):
-    """Votes of the neighbours for every gate above a label of theirs. Returns the sum of all, and how many groups."""
-    total, n = np.float32(0.0), 0
+    """Votes of the neighbours for their labels and every gate above. Returns the sum of all, and how many groups.
+
+    A neighbour votes once for a gate, that is once in the group above for each group that it votes in.
+    """
+    total, n_voters = np.float32(0.0), 0
     for i in range(len(slots)):
         if slots[i] < 0:
             break
         total += weights[i]
-        n_touched = 0
+        n = done = 0
         for k in range(sizes[slots[i]]):
             label = labels[slots[i], k]
             group, lane = tree.place[label, 0], tree.place[label, 1]
-            while group != NONE:
-                bit = np.int64(1) << np.int64(lane)
-                if s.voted[group] & bit:
-                    break
-                if s.voted[group] & (LISTED - 1) == 0:
-                    s.touched[n_touched] = group
-                    n_touched += 1
-                if s.voted[group] == 0:
-                    s.voters[n] = group
-                    n += 1
-                s.voted[group] |= bit | LISTED
+            if group != NONE:
                 s.votes[group, lane] += weights[i]
-                group, lane = tree.parent[group], tree.parent_lane[group]
-        for k in range(n_touched):
-            s.voted[s.touched[k]] = LISTED
-    return total, n
+                n, n_voters = _note(group, i + 1, s, n, n_voters)
+        while done < n:
+            group, lane = tree.parent[s.touched[done]], tree.parent_lane[s.touched[done]]
+            done += 1
+            if group != NONE:
+                s.votes[group, lane] += weights[i]
+                n, n_voters = _note(group, i + 1, s, n, n_voters)
+    return total, n_voters
 
 
 @lean_kernel

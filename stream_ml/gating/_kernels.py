@@ -7,8 +7,6 @@ that are likely or true: about `|Y| log L` of them.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from stream_ml.gating._expert_kernels import cast_votes, consult, learn_group, learn_stack, look, move_shared
@@ -21,6 +19,7 @@ __all__ = ["gates_block"]
 
 LEARN, AGAIN = 2, 4
 LEAST_P = 0.002
+ONE = np.float32(1.0)
 
 
 @lean_kernel
@@ -44,7 +43,9 @@ def _likeliest(n, s, top, chances):
     most, counts, n_kept = len(top), s.counts, 0
     counts[:] = 0
     for i in range(n):
-        counts[BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))] += 1
+        s.bins[i] = np.int32((ONE - np.sqrt(s.found_p[i])) * np.float32(BINS - 1))
+    for i in range(n):
+        counts[s.bins[i]] += 1
     last = 0
     while last < BINS - 1 and n_kept + counts[last] < most:
         count = counts[last]
@@ -55,7 +56,7 @@ def _likeliest(n, s, top, chances):
     counts[last] = n_kept
     n_kept += count
     for i in range(n):
-        at = BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))
+        at = s.bins[i]
         if at <= last:
             s.order[counts[at]] = i
             counts[at] += 1

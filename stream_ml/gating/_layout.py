@@ -114,9 +114,9 @@ class GateScratch(NamedTuple):
     positive: NDArray[np.int64]  # (G,) masks of the children that are positive
     asked: NDArray[np.int64]  # (G,) masks of the label children that are known to be absent; of rows known in part
     votes: NDArray[np.float32]  # (G, WIDTH)
-    voted: NDArray[np.int64]  # (G,) masks of the children that the present neighbour votes for, and LISTED
-    touched: NDArray[np.int32]  # (G,)
-    voters: NDArray[np.int32]  # (G,) groups with votes
+    voted: NDArray[np.int32]  # (G,) one more than the number of the neighbour that voted last in the group
+    touched: NDArray[np.int32]  # (G + 1,)
+    voters: NDArray[np.int32]  # (G + 1,) groups with votes
     logits: NDArray[np.float32]  # (MOST_SEEN + 1, EXPERTS, WIDTH)
     chances: NDArray[np.float32]  # (MOST_SEEN + 1, WIDTH)
     groups: NDArray[np.int32]  # (MOST_SEEN,)
@@ -126,6 +126,7 @@ class GateScratch(NamedTuple):
     found_p: NDArray[np.float32]  # (MOST_SEEN * WIDTH,) their probabilities
     best: NDArray[np.float32]  # (BEST,) the highest of these
     counts: NDArray[np.int32]  # (BINS,)
+    bins: NDArray[np.int32]  # (MOST_SEEN * WIDTH,) where each of the labels is counted
     order: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
     numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks; or a single row
     present: NDArray[np.float32]  # (entries of the longest row,) 1 where naive Bayes hears of the column
