@@ -1,7 +1,7 @@
 """What each kernel call needs, counted from its own arguments and from what it returned: see `work` for what counts.
 
 Every function takes the arguments of the kernel that it is named after, by name, and what it `said`. Bytes are those of
-the state arrays' documented layout (`experts/_kernels.py`, `experts/_stack_kernels.py`, `decisions/`,
+the state arrays' documented layout (`experts/_kernels.py` and its like, `decisions/`,
 `drift/_kernels.py`, `labels/_kernels.py`, `gating/_layout.py`); trees have a module of their own.
 """
 
@@ -18,10 +18,10 @@ __all__ = [
     "adwin_values",
     "balanced_block",
     "check",
-    "cluster_losses",
     "count_rows",
     "cross_pairs",
     "design_rows",
+    "frequency_block",
     "gates_block",
     "independent_block",
     "joint_block",
@@ -29,10 +29,9 @@ __all__ = [
     "linear_block",
     "naive_bayes_block",
     "neighbours_block",
-    "prior_block",
-    "recency_block",
     "stack_block",
     "thresholds_block",
+    "watch_clusters",
     "watch_losses",
 ]
 
@@ -56,24 +55,23 @@ def linear_block(a: Any) -> Work:
     """Weights of each entry read and written, 8 n L bytes in lines of labels, of adaptive steps the squares as well;
     bias and summed errors of each label, 16 L. Four operations for each of n L, of adaptive steps 7, a root and a
     division; an exponential, three divisions or roots for each label."""
-    rows, n = len(a.mode), len(entries(a))
-    used = 4 * a.n_labels * len(a.state.weights) * (2 if a.adaptive else 1)
-    work = Work().touch(8 * n * a.n_labels * (2 if a.adaptive else 1), used, 4 * a.n_labels)
-    work.touch(16 * rows * a.n_labels, 8 * a.n_labels)
-    work.do(flop_32=(7 if a.adaptive else 4) * n * a.n_labels + 8 * rows * a.n_labels)
-    return work.do(root_32=(2 * n if a.adaptive else 0) * a.n_labels + 3 * rows * a.n_labels, exp_32=rows * a.n_labels)
+    rows, n, work = len(a.mode), len(entries(a)), Work()
+    for slot in a.slots:
+        adaptive = a.adaptive[slot]
+        used = 4 * a.n_labels * len(a.states[slot].weights) * (2 if adaptive else 1)
+        work.touch(8 * n * a.n_labels * (2 if adaptive else 1), used, 4 * a.n_labels)
+        work.touch(16 * rows * a.n_labels, 8 * a.n_labels)
+        work.do(flop_32=(7 if adaptive else 4) * n * a.n_labels + 8 * rows * a.n_labels)
+        work.do(root_32=(2 * n if adaptive else 0) * a.n_labels + 3 * rows * a.n_labels, exp_32=rows * a.n_labels)
+    return work
 
 
-def prior_block(a: Any) -> Work:
-    """Count and weight of each label read and written, 32 L bytes; 6 operations, a division, a logarithm."""
+def frequency_block(a: Any) -> Work:
+    """Of the prior, count and weight of each label read and written, 32 L bytes; 6 operations, a division, a logarithm.
+    Of recency, four counts and a flag, 66 L bytes; 12 operations, 3 divisions, a logarithm."""
     cells = len(a.mode) * a.n_labels
-    return Work().touch(32 * cells, nbytes(a.state)).do(flop_64=6 * cells, root_64=cells, log_32=cells)
-
-
-def recency_block(a: Any) -> Work:
-    """Four counts and a flag of each label read and written, 66 L bytes; 12 operations, 3 divisions, a logarithm."""
-    cells = len(a.mode) * a.n_labels
-    return Work().touch(66 * cells, nbytes(a.state)).do(flop_64=12 * cells, root_64=3 * cells, log_32=cells)
+    work = Work().touch(32 * cells, nbytes(a.prior)).touch(66 * cells, nbytes(a.recency))
+    return work.do(flop_64=18 * cells, root_64=4 * cells, log_32=2 * cells)
 
 
 def refreshes(before: NDArray[np.float64], after: NDArray[np.float64], growth: float) -> float:
@@ -145,11 +143,15 @@ def stack_block(a: Any) -> Work:
     return work.do(exp_64=rows * a.n_labels)
 
 
-def cluster_losses(a: Any) -> Work:
-    """The cluster of each label, 8 L bytes; 2 operations a label, 6 a positive one, a division a cluster."""
-    rows = len(a.mode)
-    work = Work().touch(8 * rows * a.n_labels, nbytes(a.slot_of))
-    return work.do(flop_64=2 * rows * a.n_labels + 6 * len(a.y_indices), root_64=rows * (a.n_slots + 1))
+def watch_clusters(a: Any) -> Work:
+    """The cluster of each label, 8 L bytes; 2 operations a label, 6 a positive one, a division a cluster; and what
+    `cross_pairs` and `watch_losses` need."""
+    rows, labels = len(a.mode), len(a.slot_of)
+    work = Work().touch(8 * rows * labels, nbytes(a.slot_of))
+    work.do(flop_64=2 * rows * labels + 6 * len(a.y_indices), root_64=rows * (a.losses.shape[1] - 1))
+    work += cross_pairs(a)
+    work += watch_losses(a)
+    return work
 
 
 def cross_pairs(a: Any) -> Work:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from floor import needs, tree_needs
 from floor.meter import Site
 from stream_ml.decisions import Deciders, JointPosterior, _decision_kernels, _joint_kernels, _threshold_kernels
-from stream_ml.experts import Stacking, _kernels, _neighbour_kernels, _stack_kernels
+from stream_ml.experts import Stacking, _bayes_kernels, _kernels, _neighbour_kernels, _stack_kernels
 from stream_ml.experts.design import Design
 from stream_ml.experts.neighbours import Neighbours
 from stream_ml.gating import gates
-from stream_ml.ihomer import classifier, gated, partition, watch
+from stream_ml.ihomer import gated, partition, watch
 from stream_ml.labels import LabelClusters, cooccurrence, odac
 from stream_ml.trees import MultiLabelHoeffdingTree, growth, hoeffding_tree
 
@@ -24,9 +24,8 @@ PARTS = DESIGN, LINEAR, BAYES, PRIOR, NEAR, ROWS, PREPARE, SPLIT, GATES, STACK, 
 KERNELS = (
     (_kernels, "design_rows", DESIGN, needs),
     (_kernels, "linear_block", LINEAR, needs),
-    (_kernels, "naive_bayes_block", BAYES, needs),
-    (_kernels, "prior_block", PRIOR, needs),
-    (_kernels, "recency_block", PRIOR, needs),
+    (_bayes_kernels, "naive_bayes_block", BAYES, needs),
+    (_kernels, "frequency_block", PRIOR, needs),
     (_neighbour_kernels, "neighbours_block", NEAR, needs),
     (partition, "route_labels", ROWS, tree_needs),
     (hoeffding_tree, "process_rows", ROWS, tree_needs),
@@ -35,8 +34,8 @@ KERNELS = (
     (growth, "search_splits", SPLIT, tree_needs),
     (gates, "gates_block", GATES, needs),
     (_stack_kernels, "stack_block", STACK, needs),
-    (classifier, "cluster_losses", DRIFT, needs),
     (odac, "cross_pairs", DRIFT, needs),
+    (watch, "watch_clusters", DRIFT, needs),
     (watch, "watch_losses", DRIFT, needs),
     (_joint_kernels, "joint_block", JOINT, needs),
     (_joint_kernels, "likely_block", DECIDE, needs),
@@ -54,7 +53,6 @@ METHODS = (
     (growth.Growth, "_attempt", SPLIT),
     (gates.Gates, "process", GATES),
     (Stacking, "process", STACK),
-    (classifier.IHomerClassifier, "_watch_block", DRIFT),
     (gated.GatedLearner, "_watch_block", DRIFT),
     (JointPosterior, "process", JOINT),
     (JointPosterior, "process_likely", JOINT),
@@ -62,6 +60,7 @@ METHODS = (
     (Deciders, "decide", DECIDE),
     (LabelClusters, "update", CLUSTERS),
     (partition.Partition, "settle", CLUSTERS),
+    (watch.LossWatch, "update_clusters", DRIFT),
     (watch.LossWatch, "follow", DRIFT),
     (watch.LossWatch, "take", DRIFT),
 )

@@ -1,8 +1,9 @@
 """Compiled loops of the nearest-neighbour expert: a window of recent rows in segments, scanned column by column.
 
 A segment holds `SEGMENT` learned rows. Sparse rows lie in an inverted index per segment (posting lists by column, built
-when the segment is full; the open one is compared row by row), dense rows in a tile `[column, row]`. Either way the
-products of the query with all rows of a segment are summed in contiguous loops over rows.
+when the segment is full), dense rows in a tile `[column, row]`. Beside the lists are sets of rows, also of the open
+segment: where all entries of a list have the same value, which is usual, they are all that is read. Either way the
+products of the query with all rows of a segment are summed in order of the columns.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.elementary import exp64, log64
+from stream_ml.experts._lane_kernels import SEGMENT, add_lists, extremes, first_row, n_above, rows_above
 from stream_ml.jit import kernel, lean_kernel
 
-__all__ = ["SEGMENT", "NeighbourState", "neighbours_block"]
+__all__ = ["SEGMENT", "WORD", "NeighbourState", "RowSets", "fill_sets", "neighbours_block"]
 
 LEARN = 2
-SEGMENT = 128
-"""Rows of a segment; segments are opened and closed at multiples of it, counted in learned rows."""
+WORD = 64
+"""Rows in a word of a list's set."""
+HALVINGS = 10
+"""Of the range of scores, to find what the nearest are above."""
 LOWEST = 1e-3
 """Bound on probabilities: a few neighbours never prove that a label is impossible."""
 TINY = np.float32(1e-12)
@@ -42,6 +47,13 @@ class NeighbourState(NamedTuple):
     tiles: NDArray[np.float32]  # (storages, D, SEGMENT), dense only
     since: NDArray[np.int64]  # (1,) row before which rows are not looked at: all that they say is outdated
     valid: NDArray[np.int64]  # (L,) row before which what rows say of the label is outdated
+
+
+class RowSets(NamedTuple):
+    """The rows of posting lists as bits, sparse only; made of the rows, not saved."""
+
+    rows: NDArray[np.int64]  # (D, storages, SEGMENT / WORD)
+    values: NDArray[np.float32]  # (D, storages) of all entries of a list, NaN where they differ
 
 
 @lean_kernel
@@ -67,11 +79,49 @@ def _close_segment(state, storage):
 
 
 @lean_kernel
-def _products(state, storage, filled, sparse, closed, indices, weights, scattered, out):
+def _add_to_set(sets, storage, row, column, value):
+    """A row of a storage has the column."""
+    if sets.rows[column, storage, 0] == 0 and sets.rows[column, storage, 1] == 0:
+        sets.values[column, storage] = value
+    elif sets.values[column, storage] != value:
+        sets.values[column, storage] = np.nan
+    sets.rows[column, storage, row // WORD] |= 1 << (row % WORD)
+
+
+@lean_kernel
+def _open_segment(state, sets, storage):
+    """Empty the sets of the rows that were in a storage."""
+    pointer = state.column_ptr[storage]
+    for column in range(len(pointer) - 1):
+        if pointer[column] < pointer[column + 1]:
+            for word in range(SEGMENT // WORD):
+                sets.rows[column, storage, word] = 0
+
+
+@kernel
+def fill_sets(state, sets):
+    """Make the sets of all storages anew, which are empty."""
+    n = state.learned[0]
+    storages = len(state.column_ptr)
+    place, opened = n % SEGMENT, n // SEGMENT % max(1, storages)
+    for storage in range(storages):
+        pointer = state.column_ptr[storage]
+        if storage == opened and place:
+            for row in range(place):
+                for k in range(state.open_indptr[row], state.open_indptr[row + 1]):
+                    _add_to_set(sets, storage, row, state.open_indices[k], state.open_values[k])
+            continue
+        for column in range(len(pointer) - 1):
+            for k in range(pointer[column], pointer[column + 1]):
+                _add_to_set(sets, storage, state.post_rows[storage, k], column, state.post_values[storage, k])
+
+
+@lean_kernel
+def _products(state, sets, storage, filled, sparse, closed, indices, weights, scattered, out):
     """Inner products of the query (`indices`, `weights`; `scattered` by column) with the rows of one segment."""
-    stop = min(SEGMENT, -(-filled // 16) * 16)
-    out[:stop] = 0.0
+    out[:] = 0.0
     if not sparse:
+        stop = min(SEGMENT, -(-filled // 16) * 16)
         tile = state.tiles[storage]
         n = len(indices)
         whole = n - n % 4
@@ -84,42 +134,103 @@ def _products(state, storage, filled, sparse, closed, indices, weights, scattere
             weight, column = weights[k], tile[indices[k]]
             for j in range(stop):
                 out[j] += weight * column[j]
-    elif closed:
-        pointer, rows, values = state.column_ptr[storage], state.post_rows[storage], state.post_values[storage]
-        for k in range(len(indices)):
-            weight = weights[k]
-            for e in range(pointer[indices[k]], pointer[indices[k] + 1]):
-                out[rows[e]] += weight * values[e]
-    else:
+        return
+    at = add_lists(indices, weights, 0, storage, sets.rows, sets.values, out)
+    if at < len(indices) and not closed:
         for j in range(filled):
             total = np.float32(0.0)
             for e in range(state.open_indptr[j], state.open_indptr[j + 1]):
                 total += scattered[state.open_indices[e]] * state.open_values[e]
             out[j] = total
+        return
+    while at < len(indices):
+        pointer, rows, values = state.column_ptr[storage], state.post_rows[storage], state.post_values[storage]
+        for e in range(pointer[indices[at]], pointer[indices[at] + 1]):
+            out[rows[e]] += weights[at] * values[e]
+        at = add_lists(indices, weights, at + 1, storage, sets.rows, sets.values, out)
 
 
 @lean_kernel
-def _nearest(state, first, begin, filled, sparse, products, length, slots, scores):
-    """Merge rows of a segment, from `begin` on, into the nearest so far: cosine, or less the squared distance."""
-    k = len(slots)
-    norms = state.norms[first : first + filled]
+def _score(state, first, begin, filled, sparse, length, scores, best):
+    """Make products with the rows of a segment their scores: cosine, or less the squared distance.
+
+    Of rows before `begin`, and after those that are `filled`, they are the lowest. `best` (SEGMENT,) are the highest so
+    far by a row's place.
+    """
     inverse, squared = np.float32(1.0) / max(TINY, length), length * length
-    # until there are k, what is better than nothing counts
-    worst = scores[k - 1] if slots[k - 1] >= 0 else (np.float32(0.0) if sparse else np.float32(-np.inf))
-    for j in range(begin, filled):
-        if sparse:
-            score = products[j] * inverse * norms[j]
+    norms = state.norms[first : first + SEGMENT]
+    if sparse:
+        for j in range(SEGMENT):
+            scores[j] = scores[j] * inverse * norms[j]
+    else:
+        for j in range(SEGMENT):
+            scores[j] = np.float32(2.0) * scores[j] - squared - norms[j]
+    if begin > 0:
+        scores[:begin] = -np.inf
+    if filled < SEGMENT:
+        scores[filled:] = -np.inf
+    for j in range(SEGMENT):
+        best[j] = max(best[j], scores[j])
+
+
+@lean_kernel
+def _bound(best, k, least):
+    """A number that the `k` highest scores are above, and few others: k of the `best`, one of each group, are."""
+    low, high = extremes(best)
+    low = max(low, least)
+    if not low > -np.inf or n_above(best, low) < k:
+        return least
+    for _ in range(HALVINGS):
+        middle = np.float32(0.5) * (low + high)
+        count = n_above(best, middle)
+        if count < k:
+            high = middle
         else:
-            score = np.float32(2.0) * products[j] - squared - norms[j]
-        if score <= worst:
-            continue
-        place = k - 1
-        while place > 0 and (slots[place - 1] < 0 or scores[place - 1] < score):
-            slots[place], scores[place] = slots[place - 1], scores[place - 1]
-            place -= 1
-        slots[place], scores[place] = first + j, score
-        if slots[k - 1] >= 0:
-            worst = scores[k - 1]
+            low = middle
+        if count == k:
+            break
+    return low
+
+
+@lean_kernel
+def _nearest(scores, bound, first, slots, nearest):
+    """Merge rows of a segment into the nearest so far, those that are above a bound."""
+    k = len(slots)
+    worst = nearest[k - 1] if slots[k - 1] >= 0 else bound
+    for half in range(0, SEGMENT, WORD):
+        better = rows_above(scores, half, worst)
+        while better:
+            j = half + first_row(better)
+            better &= better - 1
+            score = scores[j]
+            if score <= worst:
+                continue
+            place = k - 1
+            while place > 0 and (slots[place - 1] < 0 or nearest[place - 1] < score):
+                slots[place], nearest[place] = slots[place - 1], nearest[place - 1]
+                place -= 1
+            slots[place], nearest[place] = first + j, score
+            if slots[k - 1] >= 0:
+                worst = nearest[k - 1]
+
+
+@lean_kernel
+def _look(state, sets, sparse, n, columns, query, scattered, length, products, best, slots, nearest):
+    """The nearest rows of the window after `n` learned rows."""
+    storages = len(state.norms) // SEGMENT
+    latest, since = n // SEGMENT, state.since[0]
+    oldest = max(latest - min(latest, storages - 2), since // SEGMENT)
+    best[:] = -np.inf
+    for number in range(oldest, latest + 1):
+        storage, filled = number % storages, min(SEGMENT, n - number * SEGMENT)
+        scores = products[(number - oldest) * SEGMENT : (number - oldest + 1) * SEGMENT]
+        _products(state, sets, storage, filled, sparse, number < latest, columns, query, scattered, scores)
+        begin, half = max(0, since - number * SEGMENT), number % 2 * SEGMENT
+        _score(state, storage * SEGMENT, begin, filled, sparse, length, scores, best[half : half + SEGMENT])
+    bound = _bound(best, len(slots), np.float32(0.0) if sparse else np.float32(-np.inf))
+    for number in range(oldest, latest + 1):
+        scores = products[(number - oldest) * SEGMENT : (number - oldest + 1) * SEGMENT]
+        _nearest(scores, bound, number % storages * SEGMENT, slots, nearest)
 
 
 @lean_kernel
@@ -139,38 +250,48 @@ def _weigh(sparse, slots, scores, weights):
 
 @lean_kernel
 def _odds(prior, votes, total, pseudo):
-    """Log-odds of a label with so many votes of `total`, together with `pseudo` votes for its prior."""
-    if votes > 0.0:
-        share = 1.0 / (1.0 + math.exp(-prior))
-        p = min(1.0 - LOWEST, max(LOWEST, (votes + pseudo * share) / (total + pseudo)))
-        return math.log(p / (1.0 - p))
+    """Log-odds of a label that was voted for, with so many of `total` votes, and `pseudo` votes for its prior."""
+    share = 1.0 / (1.0 + exp64(-prior))
+    p = min(1.0 - LOWEST, max(LOWEST, (votes + pseudo * share) / (total + pseudo)))
+    return log64(p / (1.0 - p))
+
+
+@lean_kernel
+def _silence(prior, total, pseudo):
+    """Log-odds of one that was not."""
     return max(math.log(LOWEST / (1.0 - LOWEST)), prior + math.log(pseudo / (total + pseudo)))
 
 
 @lean_kernel
-def _vote(state, slots, weights, n_labels, prior, votes, out):
+def _vote(state, slots, weights, n_labels, prior, votes, named, held, odds, out):
     """Log-odds of every label: votes for it among all, together with one vote for its prior."""
-    total = 0.0
-    for label in range(n_labels):
-        votes[label] = 0.0
+    total, n_named = 0.0, 0
+    votes[:n_labels] = 0.0
     for i in range(len(slots)):
         if slots[i] < 0:
             break
         total += weights[i]
         for k in range(state.sizes[slots[i]]):
-            votes[state.labels[slots[i], k]] += weights[i]
+            label = state.labels[slots[i], k]
+            if votes[label] == 0.0 and weights[i] > 0.0:
+                named[n_named] = label
+                n_named += 1
+            votes[label] += weights[i]
     pseudo = float(weights[0])
     if total <= 0.0 or pseudo <= 0.0:
         for label in range(n_labels):
             out[label] = prior[label]
         return
-    least = math.log(LOWEST / (1.0 - LOWEST))
+    least = np.float32(math.log(LOWEST / (1.0 - LOWEST)))
     silence = np.float32(math.log(pseudo / (total + pseudo)))
     for label in range(n_labels):
-        if votes[label] > 0.0:
-            out[label] = _odds(float(prior[label]), votes[label], total, pseudo)
-        else:
-            out[label] = max(least, prior[label] + silence)
+        out[label] = max(least, prior[label] + silence)
+    for k in range(n_named):  # together, where vectors are
+        odds[k], held[k] = prior[named[k]], votes[named[k]]
+    for k in range(n_named):
+        odds[k] = _odds(odds[k], held[k], total, pseudo)
+    for k in range(n_named):
+        out[named[k]] = odds[k]
 
 
 @lean_kernel
@@ -198,11 +319,16 @@ def _vote_anew(state, slots, weights, outdated, storages, prior, votes, totals, 
         if state.valid[label] <= first:  # at this row no longer: all rows have voted already
             continue
         held = votes[label] if votes[label] > 1e-9 * pseudo else 0.0  # what is left of a sum that cancelled
-        out[label] = _odds(float(prior[label]), held, totals[at], pseudo) if totals[at] > 0.0 else prior[label]
+        if totals[at] <= 0.0:
+            out[label] = prior[label]
+        elif held > 0.0:
+            out[label] = _odds(float(prior[label]), held, totals[at], pseudo)
+        else:
+            out[label] = _silence(float(prior[label]), totals[at], pseudo)
 
 
 @lean_kernel
-def _remember(state, sparse, storage, place, indices, values, length, y_indices):
+def _remember(state, sets, sparse, storage, place, indices, values, length, y_indices):
     """Put a row into the open segment."""
     slot = storage * SEGMENT + place
     state.norms[slot] = np.float32(1.0) / max(TINY, length) if sparse else length * length
@@ -213,9 +339,12 @@ def _remember(state, sparse, storage, place, indices, values, length, y_indices)
         state.frequency[indices[k]] += 1
     if sparse:
         first = state.open_indptr[place]
+        if place == 0:
+            _open_segment(state, sets, storage)
         for k in range(len(indices)):
             state.open_indices[first + k] = indices[k]
             state.open_values[first + k] = values[k]
+            _add_to_set(sets, storage, place, indices[k], values[k])
         state.open_indptr[place + 1] = first + len(indices)
         if place == SEGMENT - 1:
             _close_segment(state, storage)
@@ -229,8 +358,8 @@ def _remember(state, sparse, storage, place, indices, values, length, y_indices)
 
 @lean_kernel
 def _neighbour_rows(
-    state, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query, scattered,
-    products, votes, scores, totals, slots, weights, out,
+    state, sets, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query,
+    scattered, products, best, votes, named, held, odds, scores, totals, slots, weights, out,
 ):  # fmt: skip
     """`neighbours_block` with all the memory that it needs."""
     storages = len(state.norms) // SEGMENT
@@ -240,10 +369,13 @@ def _neighbour_rows(
         storage, place = (n // SEGMENT) % storages, n % SEGMENT
         columns = indices[lo:hi]
         length = np.float32(0.0)
+        if sparse:
+            for k in range(hi - lo):
+                query[k] = np.float32(log64((n + 2.0) / (state.frequency[columns[k]] + 1.0)))
         for k in range(hi - lo):
             value = values[lo + k]
             if sparse:
-                idf = np.float32(math.log((n + 2.0) / (state.frequency[columns[k]] + 1.0)))
+                idf = query[k]
                 length += value * idf * value * idf
                 query[k] = value * idf * idf
                 scattered[columns[k]] = query[k]
@@ -253,16 +385,10 @@ def _neighbour_rows(
         length = np.float32(math.sqrt(length))
         slots[row] = -1
         scores[:] = 0.0
-        for back in range(min(n // SEGMENT, storages - 2), -1, -1):
-            where = (storage - back) % storages
-            filled = SEGMENT if back else place
-            begin = max(0, state.since[0] - (n // SEGMENT - back) * SEGMENT)
-            if begin < filled:
-                _products(state, where, filled, sparse, back > 0, columns, query, scattered, products)
-                _nearest(state, where * SEGMENT, begin, filled, sparse, products, length, slots[row], scores)
+        _look(state, sets, sparse, n, columns, query[: hi - lo], scattered, length, products, best, slots[row], scores)
         _weigh(sparse, slots[row], scores, weights[row])
         if n_labels:
-            _vote(state, slots[row], weights[row], n_labels, prior[row], votes, out[row])
+            _vote(state, slots[row], weights[row], n_labels, prior[row], votes, named, held, odds, out[row])
         if len(outdated):
             _vote_anew(state, slots[row], weights[row], outdated, storages, prior[row], votes, totals, out[row])
         if sparse:
@@ -271,6 +397,7 @@ def _neighbour_rows(
         if mode[row] & LEARN:
             _remember(
                 state,
+                sets,
                 sparse,
                 storage,
                 place,
@@ -284,6 +411,7 @@ def _neighbour_rows(
 @kernel
 def neighbours_block(
     state,
+    sets,
     indptr,
     indices,
     values,
@@ -296,7 +424,6 @@ def neighbours_block(
     outdated,
     query,
     scattered,
-    products,
     votes,
     slots,
     weights,
@@ -306,10 +433,12 @@ def neighbours_block(
 
     Sparse rows by cosine similarity with inverse document frequencies, dense (standardised) ones by Euclidean
     distance. Rows before `since` are not looked at; on the labels `outdated`, rows before `valid` have no vote.
-    `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `products`, `votes` are scratch.
+    `slots` (rows, k) is -1 where there are fewer; `query`, `scattered`, `votes` are scratch.
     """
+    products, best = np.empty(len(state.norms), dtype=np.float32), np.empty(2 * SEGMENT, dtype=np.float32)
     scores, totals = np.empty(slots.shape[1], dtype=np.float32), np.empty(len(outdated))
+    named, held, odds = np.empty(n_labels, dtype=np.int32), np.empty(n_labels), np.empty(n_labels)
     _neighbour_rows(
-        state, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query, scattered,
-        products, votes, scores, totals, slots, weights, out,
+        state, sets, indptr, indices, values, y_indptr, y_indices, mode, sparse, n_labels, prior, outdated, query,
+        scattered, products, best, votes, named, held, odds, scores, totals, slots, weights, out,
     )  # fmt: skip

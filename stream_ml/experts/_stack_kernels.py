@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_ml.elementary import exp64
+from stream_ml.experts._lane_kernels import DOTS, LANES_64, add_outer, dots, own_steps
 from stream_ml.jit import kernel, lean_kernel
 
 __all__ = ["StackState", "solve", "stack_block"]
@@ -20,6 +22,8 @@ ACTIVE = 0.01
 EAGER = 1000
 """Learned rows up to which the shared weights move at every row; every `PACE` rows later."""
 PACE = 4
+CHUNK = 32
+"""Labels whose curvature is added up at a time."""
 KEPT_ROWS = 200
 """Learned rows, a multiple of PACE, after which the shared weights are kept: what a drift spoils can be restored."""
 
@@ -64,10 +68,10 @@ def solve(matrix, right, factor, out):
 
 
 @lean_kernel
-def _fade(information, ridge, decay):
+def _fade(information, size, ridge, decay):
     """Let curvature fade towards `ridge`."""
-    for i in range(len(information)):
-        for j in range(i + 1):
+    for i in range(size):
+        for j in range(information.shape[1]):
             information[i, j] *= decay
         information[i, i] += ridge * (1.0 - decay)
 
@@ -82,80 +86,98 @@ def _step(weights, information, gradient, factor, step):
 
 
 @lean_kernel
-def _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step):
-    """One row: `inputs` (E + 1, L), the last ones 1; `errors` (L,) of the probabilities, less than 1 in size."""
-    size = len(inputs)
-    _fade(state.information, ridge, decay)
-    if len(aside):
-        _fade(state.apart_information, ridge, decay)
+def _learn_curvature(state, inputs, errors, stride, width, aside, found, curvatures, information):
+    """Add what labels have of curvature to that of the weights that they share, or to that of those `aside`."""
+    n, size, at = state.learned[0], len(state.shared), 0
+    for kind in range(len(information)):
+        for label in range(width):
+            error = abs(errors[label])
+            curvature = error * (1.0 - error)  # p (1 - p), whether the error is p or p - 1
+            if curvature >= ACTIVE and (len(aside) == 0 or (state.aside[label] > n) == (kind == 1)):
+                curvatures[at] = curvature
+                for i in range(size):
+                    found[at, i] = inputs[i * stride + label]
+                at += 1
+            if at and (at == len(found) or label == width - 1):
+                add_outer(curvatures, found, at, size, information[kind])
+                at = 0
+
+
+@lean_kernel
+def _learn_stack(
+    state, inputs, errors, stride, width, aside, own_rate, decay, ridge, found, curvatures, information, gradient,
+    factor, step,
+):  # fmt: skip
+    """One row: `inputs` (E + 1, stride) flat, the last ones 1; `errors` (width,) of the probabilities, less than 1."""
+    size = len(state.shared)
+    for kind in range(len(information)):
+        _fade(information[kind], size, ridge, decay)
+    gradient[:] = 0.0
+    for i in range(0, size, DOTS):
+        dots(inputs, i * stride, stride, errors, width, gradient, i)
     for i in range(size):
-        total = 0.0
-        for label in range(n_labels):
-            total += errors[label] * inputs[i, label]
         for k in range(len(aside)):
             if state.aside[aside[k]] > state.learned[0]:
-                gradient = errors[aside[k]] * inputs[i, aside[k]]
-                total -= gradient
-                state.apart_gradient[i] += gradient
-        state.gradient[i] += total
-    for label in range(n_labels):
-        error = abs(errors[label])
-        if error < ACTIVE:
-            continue
-        for i in range(size):
-            gradient = errors[label] * inputs[i, label]
-            squares = state.own_squares[i, label] + gradient * gradient
-            state.own_squares[i, label] = squares
-            state.own[i, label] -= own_rate * gradient / math.sqrt(squares)
-        curvature = error * (1.0 - error)  # p (1 - p), whether the error is p or p - 1
-        if curvature >= ACTIVE:
-            information = state.apart_information if state.aside[label] > state.learned[0] else state.information
-            for i in range(size):
-                scaled = curvature * inputs[i, label]
-                for j in range(i + 1):
-                    information[i, j] += scaled * inputs[j, label]
+                part = errors[aside[k]] * inputs[i * stride + aside[k]]
+                gradient[i] -= part
+                state.apart_gradient[i] += part
+        state.gradient[i] += gradient[i]
+    for label in range(width):
+        errors[label] = errors[label] if abs(errors[label]) >= ACTIVE else 0.0
+    own_steps(state.own, state.own_squares, inputs, stride, errors, width, own_rate)
+    _learn_curvature(state, inputs, errors, stride, width, aside, found, curvatures, information)
     state.learned[0] += 1
     if state.learned[0] <= EAGER or state.learned[0] % PACE == 0:
-        _step(state.shared, state.information, state.gradient, factor, step)
+        _step(state.shared, information[0], state.gradient, factor, step)
         if len(aside):
-            _step(state.apart, state.apart_information, state.apart_gradient, factor, step)
+            _step(state.apart, information[1], state.apart_gradient, factor, step)
     if state.learned[0] % KEPT_ROWS == 0:
         for i in range(size):
             state.kept[1, i], state.kept[0, i] = state.kept[0, i], state.shared[i]
             for j in range(size):
                 state.kept_information[1, i, j] = state.kept_information[0, i, j]
-                state.kept_information[0, i, j] = state.information[i, j]
+                state.kept_information[0, i, j] = information[0, i, j] if j <= i else state.information[i, j]
+
+
+@lean_kernel
+def _stack_row(state, logits, n_labels, width, aside, inputs, errors):
+    """Probabilities of a row, to `errors`; `inputs` are its log-odds where they are sane."""
+    n = len(logits)
+    for at in range(n):
+        value = logits[at]
+        value = value if abs(value) <= SANE else np.float32(0.0)
+        logits[at] = inputs[at] = value
+    errors[:width] = 0.0
+    for e in range(len(state.shared)):
+        weight, x = state.shared[e], inputs[e * n_labels : e * n_labels + width]
+        for label in range(width):
+            errors[label] += (weight + state.own[e, label]) * x[label]
+        for k in range(len(aside)):
+            if state.learned[0] < state.aside[aside[k]]:
+                errors[aside[k]] += (state.apart[e] - weight) * x[aside[k]]
+    for label in range(width):
+        z = min(10.0, max(-10.0, errors[label]))
+        errors[label] = 1.0 / (1.0 + exp64(-z))
+    for label in range(n_labels, width):
+        errors[label] = 0.0
 
 
 @lean_kernel
 def _stack_rows(
-    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, factor,
-    step, out,
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, found,
+    curvatures, information, gradient, factor, step, out,
 ):  # fmt: skip
     """`stack_block` with all the memory that it needs."""
-    n_experts = logits.shape[1]
-    inputs[n_experts] = 1.0
+    size, width = len(state.shared), (n_labels + LANES_64 - 1) // LANES_64 * LANES_64
+    for i in range(size):
+        for j in range(i + 1):
+            information[0, i, j] = state.information[i, j]
+            if len(aside):
+                information[1, i, j] = state.apart_information[i, j]
     for row in range(len(mode)):
-        for e in range(n_experts):
-            for label in range(n_labels):
-                value = logits[row, e, label]
-                if not abs(value) <= SANE:
-                    value = np.float32(0.0)
-                    logits[row, e, label] = value
-                inputs[e, label] = value
-        errors[:n_labels] = 0.0
-        for e in range(n_experts + 1):
-            weight = state.shared[e]
-            for label in range(n_labels):
-                errors[label] += (weight + state.own[e, label]) * inputs[e, label]
-            for k in range(len(aside)):
-                if state.learned[0] < state.aside[aside[k]]:
-                    errors[aside[k]] += (state.apart[e] - weight) * inputs[e, aside[k]]
+        _stack_row(state, logits[row], n_labels, width, aside, inputs, errors)
         for label in range(n_labels):
-            z = min(10.0, max(-10.0, errors[label]))
-            p = 1.0 / (1.0 + math.exp(-z))
-            out[row, label] = np.float32(p)
-            errors[label] = p
+            out[row, label] = np.float32(errors[label])
         if mode[row] & LEARN:
             for k in range(y_indptr[row], y_indptr[row + 1]):
                 errors[y_indices[k]] -= 1.0
@@ -163,23 +185,38 @@ def _stack_rows(
                 for label in range(n_labels):
                     if unknown[row, label]:
                         errors[label] = 0.0
-            _learn_stack(state, inputs, errors, n_labels, aside, own_rate, decay, ridge, factor, step)
+            _learn_stack(
+                state, inputs, errors, n_labels, width, aside, own_rate, decay, ridge, found, curvatures, information,
+                gradient, factor, step,
+            )  # fmt: skip
+    for i in range(size):
+        for j in range(i + 1):
+            state.information[i, j] = information[0, i, j]
+            if len(aside):
+                state.apart_information[i, j] = information[1, i, j]
 
 
 @kernel
 def stack_block(
-    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors, out
+    state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, errors, out
 ):
     """Online logistic stacking of the experts' log-odds, with weights `shared[e] + own[e, label]`.
 
     The shared part learns from all labels by Newton's method on the fading log-loss, so that a rare label starts from
     what serves the others; the own part learns what is particular, by AdaGrad. Log-odds that are no number, or beyond
-    all bounds, are set to 0 in `logits`: their expert abstains. Labels that are `unknown` (rows, L; no rows: all are
-    known) have no error, and so teach nothing. For some time those in the list `aside` share weights of their own kind
-    (`apart`), learned in the same way. Writes probabilities into `out` (rows, L); `inputs` (E + 1, L) and `errors`
-    (L,) are scratch.
+    all bounds, are set to 0 in `logits` (rows, E, n_labels): their expert abstains. Labels that are `unknown` (rows, L;
+    no rows: all are known) have no error, and so teach nothing. For some time those in the list `aside` share weights
+    of their own kind (`apart`), learned in the same way. Writes probabilities into `out` (rows, L); `errors` is scratch
+    of as many labels as there is room for, a multiple of `LANES_64`.
     """
+    size = len(state.shared)
+    padded = (size + LANES_64 - 1) // LANES_64 * LANES_64
+    inputs = np.zeros((size + DOTS) * n_labels + LANES_64, dtype=np.float32)
+    inputs[(size - 1) * n_labels : size * n_labels] = 1.0
     _stack_rows(
-        state, logits, y_indptr, y_indices, mode, unknown, n_labels, aside, own_rate, decay, ridge, inputs, errors,
-        np.empty_like(state.information), np.empty_like(state.gradient), out,
+        state, logits.reshape(logits.shape[0], logits.shape[1] * n_labels), y_indptr, y_indices, mode, unknown,
+        n_labels, aside, own_rate, decay, ridge, inputs, errors, np.zeros((CHUNK, padded)),
+        np.empty(CHUNK),
+        np.zeros((2 if len(aside) else 1, padded, padded)), np.empty(size + DOTS), np.empty_like(state.information),
+        np.empty_like(state.gradient), out,
     )  # fmt: skip

@@ -61,7 +61,7 @@ class Neighbours:
         self._votes = np.zeros(0)
         self._columns = 0
         self._query, self._scattered = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
-        self._products = np.zeros(k.SEGMENT, dtype=np.float32)
+        self._sets = _grown_sets(None, 0, 0)
 
     def grow(self, n_columns: int) -> None:
         """Make room for design columns."""
@@ -82,6 +82,7 @@ class Neighbours:
         self.state = self.state._replace(
             frequency=grown(self.state.frequency, (columns,)), column_ptr=column_ptr, tiles=tiles
         )
+        self._sets = _grown_sets(self._sets, columns if self.sparse else 0, storages)
         self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)
 
     def _storages(self, n_columns: int) -> int:
@@ -150,6 +151,7 @@ class Neighbours:
         weights = np.empty((len(block), self.n_neighbours), dtype=np.float32)
         k.neighbours_block(
             self.state,
+            self._sets,
             rows.indptr,
             rows.indices,
             rows.standard,
@@ -162,7 +164,6 @@ class Neighbours:
             outdated,
             self._query,
             self._scattered,
-            self._products,
             self._votes,
             slots,
             weights,
@@ -243,7 +244,7 @@ class Neighbours:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return 0 if self.state is None else sum(a.nbytes for a in self.state)
+        return 0 if self.state is None else sum(a.nbytes for a in (*self.state, *self._sets))
 
     def state_dict(self) -> dict[str, NDArray]:
         """Arrays by name; posting lists without the room they have beyond their entries."""
@@ -274,6 +275,8 @@ class Neighbours:
         )
         if self.state is not None and self.sparse:
             self.state = self.state._replace(**_postings(self.state))
+            self._sets = _grown_sets(None, n_columns, len(self.state.column_ptr))
+            k.fill_sets(self.state, self._sets)
         columns = self._columns = n_columns if self.state is not None else 0
         self._query, self._scattered = np.zeros(columns, dtype=np.float32), np.zeros(columns, dtype=np.float32)
 
@@ -319,6 +322,14 @@ class Neighbours:
                 part.pointers("column_ptr", pointers, int(pointers[-1]))
             part.check(int(state.column_ptr[:, -1].sum(dtype=i8)) == entries, "column_ptr", "lists that do not add up")
         return state
+
+
+def _grown_sets(old: k.RowSets | None, columns: int, storages: int) -> k.RowSets:
+    """Room for so many columns, holding what `old` held."""
+    if old is None:
+        old = k.RowSets(np.zeros((0, 0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
+    shape = (columns, storages, k.SEGMENT // k.WORD)
+    return k.RowSets(grown(old.rows, shape), grown(old.values, shape[:2]))
 
 
 def _postings(state: k.NeighbourState) -> dict[str, NDArray]:

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_ml.arrays import capacity, grown, trimmed, tuple_arrays
+from stream_ml.experts import _bayes_kernels
 from stream_ml.experts import _kernels as k
+from stream_ml.experts._bayes_kernels import BayesState
 from stream_ml.experts.design import Design, DesignRows
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.states import Part, Spec
 from stream_ml.streams.batch import AGAIN, ALL_KNOWN, LEARN, Batch
 from stream_ml.streams.dense import csr_of
-from stream_ml.threads import run_all
+from stream_ml.threads import run_all, threads
 
 __all__ = ["BLOCK_ROWS", "ROOT_EXPERTS", "SLEEPERS", "TOGETHER_ROWS", "ExpertPool"]
 
@@ -155,11 +157,21 @@ class ExpertPool:
         """
         if awake is None:
             awake = np.ones(len(ROOT_EXPERTS), dtype=np.bool_)
-        whole, y = _once(block), (block.y_indptr, block.y_indices)
+        whole = _once(block)
         rows, together = self.design.rows(whole), len(block) >= TOGETHER_ROWS
         # neighbours, and labels that are not known, begin with what the prior says
-        k.prior_block(self.prior, *y, block.mode, unknown, self.n_labels, self.prior_fading, logits[:, PRIOR])
-        known = self._label_by_label(block, rows, logits, awake, unknown)
+        of_all = (block.y_indptr, block.y_indices, block.mode, unknown, self.n_labels)
+        frequencies = (self._buffers[-1], logits[:, PRIOR], logits[:, RECENCY])
+        k.frequency_block(self.prior, self.recency, *of_all, self.prior_fading, *frequencies)
+        slots = np.flatnonzero(awake[: len(self.linear)])
+        share = min(threads(), len(slots)) if together else 1  # experts that one thread takes share a call
+        known = [
+            partial(
+                k.linear_block, tuple(self.linear), slots[first::share].copy(), rows.indptr, rows.indices,
+                rows.standard, rows.unit, *of_all, LINEAR_RATES, ADAPTIVE, self._buffers, logits,
+            )
+            for first in range(share if len(slots) else 0)
+        ]  # fmt: skip
         if len(unknown):
             run_all(known, together=together)
             guide = next((slot for slot in range(len(self.linear)) if awake[slot]), PRIOR)
@@ -172,29 +184,10 @@ class ExpertPool:
         run_all([*tasks, *known], together=together)
         return nearest[0], whole
 
-    def _label_by_label(
-        self,
-        block: Batch,
-        rows: DesignRows,
-        logits: NDArray[np.float32],
-        awake: NDArray[np.bool_],
-        unknown: NDArray[np.bool_],
-    ) -> list[Callable[[], object]]:
-        """The linear experts and recency, which learn each label that is known by itself, as tasks."""
-        of_all = (block.y_indptr, block.y_indices, block.mode, unknown, self.n_labels)
-        tasks: list[Callable[[], object]] = []
-        for slot, (state, rate, adaptive) in enumerate(zip(self.linear, LINEAR_RATES, ADAPTIVE, strict=True)):
-            if awake[slot]:
-                x = (rows.indptr, rows.indices, rows.unit if slot % 2 else rows.standard)
-                buffer, out = self._buffers[slot], logits[:, slot]
-                tasks.append(partial(k.linear_block, state, *x, *of_all, rate, adaptive, buffer, out))
-        tasks.append(partial(k.recency_block, self.recency, *of_all, self.prior_fading, logits[:, RECENCY]))
-        return tasks
-
     def _bayes(self, whole: Batch, rows: DesignRows, out: NDArray[np.float32]) -> None:
         x, y = (rows.indptr, rows.indices, rows.values), (whole.y_indptr, whole.y_indices)
         centred, buffer = self.design.centred, self._buffers[-1]
-        k.naive_bayes_block(self.bayes, *x, *y, whole.mode, centred, self.n_labels, buffer, out)
+        _bayes_kernels.naive_bayes_block(self.bayes, *x, *y, whole.mode, centred, self.n_labels, buffer, out)
 
     def _neighbours(self, whole: Batch, rows: DesignRows, logits: NDArray[np.float32]) -> Nearest:
         """The nearest rows, and their votes; none where that expert is left out."""
@@ -273,7 +266,7 @@ class ExpertPool:
             for i, adaptive in enumerate(ADAPTIVE)
         ]
         self.prior = part.part("prior.").load(k.PriorState, {"counts": each, "weights": each, "weight": one})
-        self.bayes = part.part("naive_bayes.").load(k.BayesState, _bayes_specs(d, m))
+        self.bayes = part.part("naive_bayes.").load(BayesState, _bayes_specs(d, m))
         recency = dict.fromkeys(("counts", "after", "both", "weights"), each) | {
             "weight": one,
             "last": Spec(np.bool_, (m,)),
@@ -332,10 +325,10 @@ def _grow_linear(old: k.LinearState | None, d: int, m: int, adaptive: bool) -> k
     )
 
 
-def _grow_bayes(old: k.BayesState | None, d: int, m: int) -> k.BayesState:
+def _grow_bayes(old: BayesState | None, d: int, m: int) -> BayesState:
     """Naive Bayes with room for `d` columns and `m` labels, holding what `old` held."""
     arrays: dict[str, Any] = {}
     for name, (dtype, shape, *_) in _bayes_specs(d, m).items():
         array = np.zeros((0,) * len(shape), dtype=dtype) if old is None else getattr(old, name)
         arrays[name] = grown(array, shape)
-    return k.BayesState(**arrays)
+    return BayesState(**arrays)

@@ -61,20 +61,25 @@ class Stacking:
             np.tile([*first_weights, 0.0], (2, 1)),
             np.tile(np.eye(n) * ridge, (2, 1, 1)),
         )
-        self._inputs, self._errors = np.zeros((n, 0)), np.zeros(0)
+        self._errors = np.zeros(0)
 
     def grow(self, n_labels: int) -> None:
         """Make room for `n_labels`; new ones start from the shared weights."""
         self.n_labels = max(self.n_labels, n_labels)
         room = capacity(self.n_labels, len(self._errors))
         if room > len(self._errors):
-            shape = (len(self.state.shared), room)
-            self.state = self.state._replace(
-                own=grown(self.state.own, shape),
-                own_squares=grown(self.state.own_squares, shape, FIRST_SQUARES),
-                aside=grown(self.state.aside, (room,)),
-            )
-            self._inputs, self._errors = np.zeros(shape), np.zeros(room)
+            self._make_room(room)
+
+    def _make_room(self, n_labels: int) -> None:
+        """Room for so many labels, in whole vectors."""
+        room = -(-n_labels // k.LANES_64) * k.LANES_64
+        shape = (len(self.state.shared), room)
+        self.state = self.state._replace(
+            own=grown(self.state.own, shape),
+            own_squares=grown(self.state.own_squares, shape, FIRST_SQUARES),
+            aside=grown(self.state.aside, (room,)),
+        )
+        self._errors = np.zeros(room)
 
     def process(
         self,
@@ -101,7 +106,6 @@ class Stacking:
             self.own_rate,
             self.decay,
             self.ridge,
-            self._inputs,
             self._errors,
             out,
         )
@@ -168,4 +172,4 @@ class Stacking:
                 np.linalg.cholesky(getattr(self.state, name))  # reads the lower triangle, as the kernels do
             except np.linalg.LinAlgError:
                 part.fail(name, "no curvature: not positive definite")
-        self._inputs, self._errors = np.zeros(self.state.own.shape), np.zeros(self.state.own.shape[1])
+        self._make_room(n_labels)

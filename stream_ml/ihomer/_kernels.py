@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from stream_ml.drift._kernels import adwin_keep, adwin_mean, adwin_newest, adwin_update
 from stream_ml.jit import lean_kernel
+from stream_ml.labels._kernels import cross_pairs
 
-__all__ = ["cluster_losses", "likely_losses", "numbered", "route_labels", "scatter_logits", "watch_losses"]
+__all__ = [
+    "cluster_losses",
+    "likely_losses",
+    "numbered",
+    "route_labels",
+    "scatter_logits",
+    "watch_clusters",
+    "watch_losses",
+]
 
 LEARN = 2
 
@@ -126,6 +135,25 @@ def watch_losses(drift_bank, warning_bank, detectors, losses, drift_delta, warni
                     statistics[n, 2] = statistics[n, 0] - before
                     n += 1
     return n
+
+
+@lean_kernel
+def watch_clusters(
+    probabilities, y_indptr, y_indices, mode, unknown, slot_of, cluster_of, most, shared, drift_bank, warning_bank,
+    detectors, drift_delta, warning_delta, clock, losses, found, statistics,
+):  # fmt: skip
+    """`watch_losses` of the losses of all clusters, of the whole, and of the dependence between labels, in this order.
+
+    The last is that of `cross_pairs` under the partition `cluster_of`, of the first `most` labels of a row.
+    """
+    n_slots = losses.shape[1] - 2
+    cluster_losses(
+        probabilities, y_indptr, y_indices, mode, unknown, slot_of, len(slot_of), n_slots, shared, losses
+    )  # fmt: skip
+    cross_pairs(y_indptr, y_indices, mode, 0, len(mode), most, cluster_of, losses[:, n_slots + 1])
+    return watch_losses(
+        drift_bank, warning_bank, detectors, losses, drift_delta, warning_delta, clock, found, statistics
+    )
 
 
 @lean_kernel

@@ -25,7 +25,6 @@ from stream_ml.experts import (
 )
 from stream_ml.experts.neighbours import Nearest
 from stream_ml.experts.pool import TOGETHER_ROWS
-from stream_ml.ihomer._kernels import cluster_losses
 from stream_ml.ihomer.collected import Collected, LabelSets
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.explain import BlockResult, Explaining
@@ -297,7 +296,8 @@ class IHomerClassifier(Explaining, Restructuring, Saving):
         nearest, whole = self._pool.process(block, logits, self._sleep.awake, unknown, trees)
         self._extra.process(block, whole, unknown, n_labels, logits[:, leaves:])
         p = self._stacking.process(logits, block.y_indptr, block.y_indices, block.mode, unknown)
-        self._watch_block(block, p, unknown)
+        if self.settings.drift.enabled:
+            self._watch.update_clusters(block, p, unknown, partition, self.n_learned)
         p[0, known:] = 0.0  # labels that the first row itself brings are not known when it is predicted
         partition.learn_labels(whole)
         self.n_learned += int(np.count_nonzero(first_learned(block.mode)))
@@ -312,27 +312,6 @@ class IHomerClassifier(Explaining, Restructuring, Saving):
             return dict.fromkeys(wanted, nothing), None
         rows = self._joint.process(said.probabilities, said.nearest, block, said.unknown)
         return self._deciders.decide(wanted, said.probabilities, rows, block, said.unknown), rows
-
-    def _watch_block(self, block: Batch, probabilities: NDArray[np.float32], unknown: NDArray[np.bool_]) -> None:
-        """Feed the rows' losses to the detectors."""
-        if not self.settings.drift.enabled:
-            return
-        partition = self._partition
-        losses = np.empty((len(block), partition.n_slots + 2))
-        cluster_losses(
-            probabilities,
-            block.y_indptr,
-            block.y_indices,
-            block.mode,
-            unknown,
-            partition.slot_of,
-            self.n_labels,
-            partition.n_slots,
-            np.empty(partition.n_slots + 1),
-            losses,
-        )
-        partition.dependence(block, losses[:, -1])
-        self._watch.update(losses, block.mode, partition.ids, self.n_learned)
 
     # -- growth ---------------------------------------------------------------------------------------------------
 

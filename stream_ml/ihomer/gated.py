@@ -216,7 +216,7 @@ class GatedLearner:
         y = block.y_indptr, block.y_indices
         likely_losses(found.n_top, found.top, found.chances, *y, block.mode, partial, losses)
         losses[:, 1] = self._dependence(block)
-        self.watch.update(losses, block.mode, [], n_learned)
+        self.watch.update(losses, block.mode, n_learned)
 
     def _dependence(self, block: Batch) -> NDArray[np.float64]:
         """Per row the share of its pairs of labels in different clusters; -1 where there is none, or not yet one."""

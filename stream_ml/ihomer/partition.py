@@ -85,10 +85,6 @@ class Partition:
         """Count the block's label co-occurrence."""
         self.clusters.update(block.y_indptr, block.y_indices, block.mode, 0, len(block))
 
-    def dependence(self, block: Batch, out: NDArray[np.float64]) -> None:
-        """Per row the share of its pairs of labels that lie in different clusters; -1 where there is none."""
-        out[:] = self.clusters.dependence_loss(block.y_indptr, block.y_indices, block.mode, 0, len(block))
-
     # -- growth ---------------------------------------------------------------------------------------------------
 
     def grow_features(self, arities: NDArray[np.int32]) -> None:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from stream_ml.arrays import tuple_arrays
 from stream_ml.drift import AdwinBank, adwin_reset, checked_bank, grow_bank, new_bank
-from stream_ml.ihomer._kernels import watch_losses
+from stream_ml.ihomer._kernels import watch_clusters, watch_losses
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import DriftParameters
+from stream_ml.ihomer.partition import Partition
+from stream_ml.labels.cooccurrence import MAX_ROW_LABELS
 from stream_ml.states import LARGEST, Part, Spec
-from stream_ml.streams.batch import first_learned
+from stream_ml.streams.batch import Batch, first_learned
 
 __all__ = ["DEPENDENCE", "LARGE_RISE", "LOSS", "SETTLED", "Found", "LossWatch", "report"]
 
@@ -95,30 +97,70 @@ class LossWatch:
         adwin_reset(self.drift_bank, detector)
         adwin_reset(self.warning_bank, detector)
 
-    def update(
-        self, losses: NDArray[np.float64], mode: NDArray[np.uint8], clusters: Sequence[int], n_learned: int
+    def update(self, losses: NDArray[np.float64], mode: NDArray[np.uint8], n_learned: int) -> None:
+        """Feed two losses, of the whole and of dependence (rows, 2), of the block after `n_learned` instances.
+
+        They are negative where a row has none.
+        """
+        columns = [LOSS, DEPENDENCE]
+        detectors, found, statistics = self._detectors(columns, len(mode))
+        n = watch_losses(*detectors, losses, *self._rules(len(columns)), found, statistics)
+        self._note(columns, mode, n_learned, found[:n], statistics)
+
+    def update_clusters(
+        self,
+        block: Batch,
+        probabilities: NDArray[np.float32],
+        unknown: NDArray[np.bool_],
+        partition: Partition,
+        n_learned: int,
     ) -> None:
-        """Feed losses (rows, clusters + 2), negative where a row has none, of the block after `n_learned` instances."""
-        columns = [*clusters, LOSS, DEPENDENCE]
-        detectors = np.array([self.detector_of[c] for c in columns], dtype=np.int64)
-        s = self.settings
-        found = np.empty((2 * len(columns) * (len(losses) // s.clock + 2), 3), dtype=np.int64)
-        statistics = np.empty((len(found), 3))
-        n = watch_losses(
-            self.drift_bank,
-            self.warning_bank,
-            detectors,
-            losses,
-            s.drift_confidence / len(columns),
-            s.warning_confidence / len(columns),
-            s.clock,
+        """Feed the losses of the block after `n_learned` instances, given its probabilities (rows, labels)."""
+        columns = [*partition.ids, LOSS, DEPENDENCE]
+        detectors, found, statistics = self._detectors(columns, len(block))
+        y, of = (block.y_indptr, block.y_indices), (partition.slot_of, partition.clusters.cluster_of)
+        n = watch_clusters(
+            probabilities,
+            *y,
+            block.mode,
+            unknown,
+            *of,
+            MAX_ROW_LABELS,
+            np.empty(len(columns) - 1),
+            *detectors,
+            *self._rules(len(columns)),
+            np.empty((len(block), len(columns))),
             found,
             statistics,
         )
-        if not n:
+        self._note(columns, block.mode, n_learned, found[:n], statistics)
+
+    def _detectors(
+        self, columns: list[int], rows: int
+    ) -> tuple[tuple[AdwinBank, AdwinBank, NDArray[np.int64]], NDArray[np.int64], NDArray[np.float64]]:
+        """Those of some losses, and room for all that they may find in so many rows."""
+        numbers = np.array([self.detector_of[c] for c in columns], dtype=np.int64)
+        most = 2 * len(columns) * (rows // self.settings.clock + 2)
+        return (self.drift_bank, self.warning_bank, numbers), np.empty((most, 3), dtype=np.int64), np.empty((most, 3))
+
+    def _rules(self, n: int) -> tuple[float, float, int]:
+        """The confidences of each of `n` detectors, and how often they look."""
+        s = self.settings
+        return s.drift_confidence / n, s.warning_confidence / n, s.clock
+
+    def _note(
+        self,
+        columns: list[int],
+        mode: NDArray[np.uint8],
+        n_learned: int,
+        found: NDArray[np.int64],
+        statistics: NDArray[np.float64],
+    ) -> None:
+        """Keep what was found until it is asked for."""
+        if not len(found):
             return
         numbers = n_learned + np.cumsum(first_learned(mode))
-        for (row, column, kind), seen in zip(found[:n].tolist(), statistics[:n].tolist(), strict=True):
+        for (row, column, kind), seen in zip(found.tolist(), statistics[: len(found)].tolist(), strict=True):
             self.pending.append(Found(int(numbers[row]), columns[column], kind == 2, *seen))
 
     def take(self, sizes: Mapping[int, int]) -> list[Found]:

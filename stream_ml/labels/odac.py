@@ -281,7 +281,7 @@ class LabelClusters:
         if self.split == "random":
             self._scatter(changes, rules)
         else:
-            if instance >= self._test_at.get(BETWEEN, 0):
+            if self._due(BETWEEN, changes):
                 self._test_at[BETWEEN] = self._next_test(changes)
                 self._merge(changes, rules)
                 self._move(changes, rules)
@@ -293,6 +293,10 @@ class LabelClusters:
         """At the next check, since they changed."""
         for cluster in (BETWEEN, *clusters):
             self._test_at.pop(cluster, None)
+
+    def _due(self, cluster: int, changes: _Changes) -> bool:
+        """Whether it is to be tested; what would be before long is now, so that tests fall together."""
+        return 2 * self._test_at.get(cluster, 0) <= changes.instance + self._next_test(changes)
 
     def _next_test(self, changes: _Changes) -> int:
         """The instance at which enough evidence is new."""
@@ -314,7 +318,7 @@ class LabelClusters:
 
         What was not cut is tested again when it changed, or a tenth of the evidence is new.
         """
-        todo = [item for item in self.partition.items() if self._test_at.get(item[0], 0) <= changes.instance]
+        todo = [item for item in self.partition.items() if self._due(item[0], changes)]
         while todo:
             cluster, labels = todo.pop(0)
             cut = cut_cluster(changes.graph, labels, rules)

@@ -82,10 +82,11 @@ def test_a_linear_expert_touches_its_weights_once_each_way() -> None:
     state = SimpleNamespace(weights=np.zeros((100, 8), dtype=np.float32))
     indptr = np.array([0, 3, 4])
     call = SimpleNamespace(
-        state=state, indptr=indptr, indices=np.zeros(4, dtype=np.int32), mode=np.zeros(2), n_labels=8
+        states=(state, state), indptr=indptr, indices=np.zeros(4, dtype=np.int32), mode=np.zeros(2), n_labels=8
     )
-    for adaptive, arrays in ((False, 1), (True, 2)):
-        call.adaptive = adaptive
+    call.adaptive = False, True
+    for slot, arrays in ((0, 1), (1, 2)):
+        call.slots = [slot]
         found = needs.linear_block(call)
         assert found.moved[16_384, 64] == 2 * 4 * 4 * 8 * arrays
         assert found.done["exp_32"] == 2 * 8

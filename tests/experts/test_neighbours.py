@@ -16,15 +16,16 @@ from stream_ml.streams import Batch, Feature, Schema
 quick = settings(deadline=None, derandomize=True, max_examples=40)
 
 
-def random_stream(seed, n, n_columns, n_labels, sparse):
-    """Design rows as dicts, label sets, modes, prior log-odds."""
+def random_stream(seed, n, n_columns, n_labels, sparse, alike=False):
+    """Design rows as dicts, label sets, modes, prior log-odds; every other column always has one value if `alike`."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(n):
         # two columns or more: rows of a single one are all alike, and rounding would choose among them
-        always = rng.choice(n_columns, 2, replace=False)
+        always = rng.choice(np.arange(1, n_columns, 2) if alike else n_columns, 2, replace=False)
         columns = np.union1d(always, np.flatnonzero(rng.random(n_columns) < (0.2 if sparse else 0.8)))
         rows.append({int(c): float(np.float32(rng.lognormal() if sparse else rng.normal())) for c in columns})
+        rows[-1] |= {c: 1.0 + c for c in rows[-1] if alike and c % 2 == 0}
     labels = [set(np.flatnonzero(rng.random(n_labels) < 0.3).tolist()) for _ in range(n)]
     mode = rng.choice([1, 2, 3], n, p=[0.1, 0.1, 0.8]).astype(np.uint8)
     return rows, labels, mode, rng.normal(-2, 1, (n, n_labels)).astype(np.float32)
@@ -71,21 +72,24 @@ def check(stream, sparse, window, k, cuts, n_columns):
 
 
 @quick
-@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.booleans(), st.integers(1, 5))
-def test_neighbours_block(seed, n, sparse, k):
-    """Covers `_products` (of the open segment), `_nearest`, `_weigh`, `_vote`, `_remember`."""
-    check(random_stream(seed, n, 6, 3, sparse), sparse, 256, k, [n // 2], 6)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.booleans(), st.integers(1, 5), st.booleans())
+def test_neighbours_block(seed, n, sparse, k, alike):
+    """Covers `_products` (of the open segment), `_score`, `_nearest`, `_weigh`, `_vote`, `_remember`, `_add_to_set`."""
+    check(random_stream(seed, n, 6, 3, sparse, alike), sparse, 256, k, [n // 2], 6)
 
 
+@pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("sparse", [True, False])
-def test_segments_close_and_leave_the_window(sparse):
-    """Covers `_close_segment`: the storages are used more than once."""
-    check(random_stream(5, 900, 8, 3, sparse), sparse, 256, 4, list(range(100, 900, 100)), 8)
+def test_segments_close_and_leave_the_window(sparse, alike):
+    """Covers `_open_segment`, `_close_segment`: the storages are used more than once. And `_bound`."""
+    check(random_stream(5, 900, 8, 3, sparse, alike), sparse, 256, 4, list(range(100, 900, 100)), 8)
 
 
+@pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("sparse", [True, False])
-def test_cuts_and_resume_change_nothing(sparse):
-    stream = random_stream(6, 700, 8, 3, sparse)
+def test_cuts_and_resume_change_nothing(sparse, alike):
+    """Covers `fill_sets`."""
+    stream = random_stream(6, 700, 8, 3, sparse, alike)
     whole = run(stream, sparse, 256, 4, list(range(128, 700, 128)), 8)
     parts = run(stream, sparse, 256, 4, list(range(37, 700, 37)), 8, resume=True)
     for a, b in zip(whole, parts, strict=True):

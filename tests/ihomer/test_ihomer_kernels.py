@@ -16,6 +16,7 @@ from stream_ml.ihomer._kernels import (
     numbered,
     route_labels,
     scatter_logits,
+    watch_clusters,
     watch_losses,
 )
 from stream_ml.ihomer.rows import running_highest
@@ -82,6 +83,27 @@ def test_cluster_losses(batch, seed):
     expected = twin.cluster_losses(p, label_sets(batch), unknown_sets(batch), batch.mode, slot_of, n_slots)
     np.testing.assert_allclose(losses[:, :-1], expected, rtol=1e-6, atol=1e-9)
     assert (losses[:, -1] == 7.0).all()
+
+
+@quick
+@given(small_streams(partial=True), st.integers(0, 2**32 - 1))
+def test_watch_clusters(batch, seed):
+    n_slots, slot_of, _ = random_clusters(batch.n_labels, seed)
+    rng = np.random.default_rng(seed)
+    p = rng.random((len(batch), batch.n_labels)).astype(np.float32)
+    cluster_of = rng.integers(0, 3, batch.n_labels).astype(np.int32)
+    y, unknown = (batch.y_indptr, batch.y_indices), batch.unknown_labels(batch.n_labels)
+    columns = n_slots + 2
+    losses, shared = np.empty((len(batch), columns)), np.empty(n_slots + 1)
+    found, statistics = np.empty((4 * losses.size, 3), dtype=np.int64), np.empty((4 * losses.size, 3))
+    detectors = (new_bank(columns), new_bank(columns), np.arange(columns), 0.01, 0.05, 2)
+    of = (slot_of, cluster_of, 4, shared)
+    n = watch_clusters(p, *y, batch.mode, unknown, *of, *detectors, losses, found, statistics)
+    of = (batch.mode, slot_of, cluster_of.tolist(), n_slots, 4)
+    twins = [(Window(delta=0.05, clock=2), Window(delta=0.01, clock=2)) for _ in range(columns)]
+    expected, there = twin.watch_clusters(p, label_sets(batch), unknown_sets(batch), *of, twins)
+    np.testing.assert_allclose(losses, expected, rtol=1e-6, atol=1e-9)
+    assert [tuple(row) for row in found[:n].tolist()] == [row[:3] for row in there]
 
 
 @quick

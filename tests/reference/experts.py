@@ -60,7 +60,7 @@ def design_rows(rows, modes, arities, sparse, memory=10_000.0):
 
 
 def linear_block(rows, labels, unknown, modes, n_labels, rate, adaptive, first_squares):
-    """`rows`: lists of (column, value). Returns log-odds per row."""
+    """`rows`: lists of (column, value). Returns log-odds per row. Twin of `_linear_rows`, too."""
     weights = [defaultdict(float) for _ in range(n_labels)]
     squares = [defaultdict(lambda: first_squares) for _ in range(n_labels)]
     bias, label_squares = [0.0] * n_labels, [first_squares] * n_labels
@@ -98,6 +98,7 @@ def _known(labels, unknown, modes, m):
 
 
 def prior_block(labels, unknown, modes, n_labels, fading):
+    """Twin of `_prior_odds` and `_learn_prior`, and with `recency_block` of `frequency_block`."""
     columns = []
     for m in range(n_labels):
         columns.append([])
@@ -110,6 +111,7 @@ def prior_block(labels, unknown, modes, n_labels, fading):
 
 
 def recency_block(labels, unknown, modes, n_labels, fading):
+    """Twin of `_recency_odds`, `_fade_recency` and `_learn_recency`."""
     columns = []
     for m in range(n_labels):
         columns.append([])
@@ -166,7 +168,10 @@ def _refresh_gaussian(values, positives):
 
 
 class _Bayes:
-    """Coefficients as of their last refresh, made anew from the whole past each time."""
+    """Coefficients as of their last refresh, made anew from the whole past each time.
+
+    Twin of `_bayes_evidence`, `_bayes_rows`, `_renew_presence` and `_renew_positive`.
+    """
 
     def __init__(self, n_labels, centred):
         self.n_labels, self.centred = n_labels, centred
@@ -278,7 +283,7 @@ class _Stack:
         return [sigmoid(clip(z, 10.0)) for z in odds]
 
     def _learn_stack(self, inputs, p, positive, hidden):
-        """AdaGrad for the labels' own parts."""
+        """AdaGrad for the labels' own parts. Twin of `_learn_curvature`, too."""
         for part in (self.shared, self.apart):
             part.fade()
         for m in set(range(self.n_labels)) - hidden:
@@ -304,7 +309,7 @@ class _Stack:
 def stack_block(logits, labels, unknown, modes, first_weights, own_rate, decay, ridge, aside=None):
     """`logits`: rows x experts x labels; gives the probabilities, and the model at the end.
 
-    `aside`: learned rows until which each label shares the weights apart. Twin of `_stack_rows`, too.
+    `aside`: learned rows until which each label shares the weights apart. Twin of `_stack_rows` and `_stack_row`, too.
     """
     model, result = _Stack(first_weights, len(logits[0][0]), own_rate, decay, ridge, aside), []
     for row, positive, hidden, mode in zip(logits, labels, unknown, modes, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reference.labels import cross_pairs
+
 
 def route_labels(labels, slot_of, position_of, n_slots):
     """Per cluster, per row: the positions of the row's labels in the cluster."""
@@ -51,6 +53,14 @@ def likely_losses(likely, labels, modes, in_part):
         error, either = sum(abs(q - y) for q, y in pairs), sum(max(q, y) for q, y in pairs)
         result.append(error / (1.0 + either) if mode & 2 and not partial else -1.0)
     return result
+
+
+def watch_clusters(p, sets, unknown, mode, slot_of, cluster_of, n_slots, most, detectors):
+    """The losses of the clusters, of the whole and of dependence, and what is found in them."""
+    losses = cluster_losses(p, sets, unknown, mode, slot_of, n_slots)
+    cut = cross_pairs([sorted(row) for row in sets], mode, most, cluster_of)
+    losses = [[*row, share] for row, share in zip(losses, cut, strict=True)]
+    return losses, watch_losses(losses, detectors)
 
 
 def watch_losses(losses, detectors):

@@ -14,7 +14,10 @@ def _products(query, row):
 
 
 def _nearest(scores, k):
-    """Indices of the k highest scores, highest first, of equals the first; `scores` may hold None."""
+    """Indices of the k highest scores, highest first, of equals the first; `scores` may hold None.
+
+    Twin of `_score` and `_bound`, too.
+    """
     return sorted((i for i, s in enumerate(scores) if s is not None), key=lambda i: -scores[i])[:k]
 
 
@@ -26,7 +29,7 @@ def _weigh(sparse, scores):
 
 
 def _odds(odds, votes, total, pseudo):
-    """Log-odds of one label; the prior counts as much as the nearest neighbour."""
+    """Log-odds of one label; the prior counts as much as the nearest neighbour. Twin of `_silence`, too."""
     if votes > 0:
         p = (votes + pseudo / (1 + math.exp(-odds))) / (total + pseudo)
         p = min(1 - LOWEST, max(LOWEST, p))
@@ -50,7 +53,8 @@ def _vote(weights, numbers, label_sets, prior, valid):
 class _Window:
     """All rows so far; those of the open segment and of the `storages - 2` before it count.
 
-    Twin of `_remember` and `_close_segment`, which recycle storage instead.
+    Twin of `_remember`, `_open_segment` and `_close_segment`, which recycle storage instead, and of `_add_to_set` and
+    `fill_sets`, which say once more what the rows say.
     """
 
     def __init__(self, sparse, storages):
@@ -75,7 +79,7 @@ def neighbours_block(rows, label_sets, modes, sparse, prior, storages, k, since=
     """Per row (slots, votes, log-odds); `rows` are dicts column -> value, `prior` rows of log-odds.
 
     `since` and `valid` give, by the row in whose turn they begin to hold, the first row that is looked at, and the
-    first whose word counts on each label. Twin of `_neighbour_rows`, too.
+    first whose word counts on each label. Twin of `_neighbour_rows` and `_look`, too.
     """
     window, result = _Window(sparse, storages), []
     begin, firsts = 0, [0] * len(prior[0]) if prior else []
