@@ -7,11 +7,10 @@ that are likely or true: about `|Y| log L` of them.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from stream_ml.gating._expert_kernels import cast_votes, consult, learn_group, learn_stack, move_shared
+from stream_ml.gating._expert_kernels import cast_votes, consult, learn_group, learn_stack, look, move_shared
+from stream_ml.gating._lane_kernels import likely_lanes, lowest_lane
 from stream_ml.gating._layout import BEST, BINS, MOST_SEEN, NONE
 from stream_ml.gating._tree_kernels import enter_label, mark_path
 from stream_ml.jit import lean_kernel
@@ -20,24 +19,19 @@ __all__ = ["gates_block"]
 
 LEARN, AGAIN = 2, 4
 LEAST_P = 0.002
+ONE = np.float32(1.0)
 
 
 @lean_kernel
-def _keep_found(tree, group, likely, children, n, s):
-    """Add a group's labels, and their probabilities, to those found; returns how many there are."""
-    for lane in range(tree.used[group]):
-        p = np.float32(likely * children[lane])
-        if tree.below[group, lane] != NONE or p < LEAST_P:
-            continue
-        s.found[n], s.found_p[n] = tree.label[group, lane], p
-        n += 1
-        if p > s.best[BEST - 1]:
-            place = BEST - 1
-            while place > 0 and s.best[place - 1] < p:
-                s.best[place] = s.best[place - 1]
-                place -= 1
-            s.best[place] = p
-    return n
+def _keep_found(label, p, n, s):
+    """Add a label, and its probability, to those found."""
+    s.found[n], s.found_p[n] = label, p
+    if p > s.best[BEST - 1]:
+        place = BEST - 1
+        while place > 0 and s.best[place - 1] < p:
+            s.best[place] = s.best[place - 1]
+            place -= 1
+        s.best[place] = p
 
 
 @lean_kernel
@@ -49,7 +43,9 @@ def _likeliest(n, s, top, chances):
     most, counts, n_kept = len(top), s.counts, 0
     counts[:] = 0
     for i in range(n):
-        counts[BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))] += 1
+        s.bins[i] = np.int32((ONE - np.sqrt(s.found_p[i])) * np.float32(BINS - 1))
+    for i in range(n):
+        counts[s.bins[i]] += 1
     last = 0
     while last < BINS - 1 and n_kept + counts[last] < most:
         count = counts[last]
@@ -60,7 +56,7 @@ def _likeliest(n, s, top, chances):
     counts[last] = n_kept
     n_kept += count
     for i in range(n):
-        at = BINS - 1 - np.int64(math.sqrt(s.found_p[i]) * (BINS - 1))
+        at = s.bins[i]
         if at <= last:
             s.order[counts[at]] = i
             counts[at] += 1
@@ -102,7 +98,7 @@ def _close_gate(s, n):
 
 
 @lean_kernel
-def _descend(tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, reach, s, top, chances):
+def _descend(tree, weights, lanes, stack, lo, hi, row, total, pseudo, reach, s, top, chances):
     """Visit groups, the likeliest first, while they are as likely as `reach`, and until the best labels are certain.
 
     Returns how many labels and groups were found.
@@ -116,14 +112,20 @@ def _descend(tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, r
             break
         _close_gate(s, n_open)
         n_open -= 1
-        consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, n_seen)
+        consult(tree, weights, lanes, stack, group, lo, hi, row, total, pseudo, s, n_seen)
         s.seen[group], s.groups[n_seen] = n_seen, group
-        for lane in range(tree.used[group]):
-            p = likely * s.chances[n_seen, lane]
-            if tree.below[group, lane] != NONE and p >= LEAST_P:
-                _open_gate(s, n_open, tree.below[group, lane], p)
+        hot = likely_lanes(s.chances[n_seen], likely) & ((np.int64(1) << np.int64(tree.used[group])) - 1)
+        while hot:
+            lane = lowest_lane(hot)
+            hot &= hot - 1
+            p, below = likely * s.chances[n_seen, lane], tree.below[group, lane]
+            if below == NONE:
+                if np.float32(p) >= LEAST_P:
+                    _keep_found(tree.label[group, lane], np.float32(p), n_found, s)
+                    n_found += 1
+            elif p >= LEAST_P:
+                _open_gate(s, n_open, below, p)
                 n_open += 1
-        n_found = _keep_found(tree, group, likely, s.chances[n_seen], n_found, s)
         n_seen += 1
     return _likeliest(n_found, s, top, chances), n_seen
 
@@ -153,27 +155,23 @@ def _paths(tree, lanes, labels, absent, s):
 
 @lean_kernel
 def _learn_row(
-    tree, weights, lanes, stack, labels, absent, in_part, counts, lo, hi, row, centred, total, pseudo, options, s
+    tree, weights, lanes, stack, labels, absent, in_part, counts, lo, hi, row, total, pseudo, options, s
 ):  # fmt: skip
     """Teach the groups on the paths of a row's labels; returns how many."""
     fading, own_rate, decay, ridge = options[0], options[1], options[2], options[3]
     forgotten = weights.tally[1]
     n = _paths(tree, lanes, labels, absent, s)
-    s.lengths[:] = 0.0
-    for k in range(lo, hi):
-        s.lengths[0] += row.unit[k] * row.unit[k]
-        s.lengths[1] += row.standard[k] * row.standard[k]
     for i in range(n):
         group = s.touched[i]
         at = s.seen[group]
         if at < 0:
             at = MOST_SEEN
-            consult(tree, weights, lanes, stack, group, lo, hi, row, centred, total, pseudo, s, at)
+            consult(tree, weights, lanes, stack, group, lo, hi, row, total, pseudo, s, at)
         known = (np.int64(1) << np.int64(tree.used[group])) - 1
         if in_part:
             known = s.positive[group] | s.asked[group]
-        learn_stack(tree, lanes, stack, group, known, s.positive[group], own_rate, s.logits[at], s.chances[at])
-        learn_group(tree, weights, lanes, group, known, counts, lo, hi, row, centred, fading, forgotten, s, at)
+        learn_stack(tree, lanes, group, known, own_rate, s, at)
+        learn_group(tree, weights, lanes, group, known, counts, lo, hi, row, fading, forgotten, s, at)
     move_shared(stack, decay, ridge, s)
     for i in range(n):
         s.positive[s.touched[i]] = 0
@@ -200,17 +198,17 @@ def gates_block(
         if weights.tally[0] > full:
             return at
         total, voters = cast_votes(tree, near[at], near_weights[at], near_sizes, near_labels, s)
+        look(row, lo, hi, centred, s)
         pseudo = near_weights[at, 0] if near.shape[1] else np.float32(0.0)
         out.n_top[at], n_seen = _descend(
-            tree, weights, lanes, stack, lo, hi, row, centred, total, pseudo, options[4], s, out.top[at],
-            out.chances[at],
+            tree, weights, lanes, stack, lo, hi, row, total, pseudo, options[4], s, out.top[at], out.chances[at],
         )  # fmt: skip
         out.visited[at, 0], out.visited[at, 1] = n_seen, 0
         if mode[at] & LEARN:
             out.visited[at, 1] = _learn_row(
                 tree, weights, lanes, stack, y_indices[y_indptr[at] : y_indptr[at + 1]],
                 part_indices[part_indptr[at] : part_indptr[at + 1]], in_part[at], not mode[at] & AGAIN, lo, hi, row,
-                centred, total, pseudo, options, s,
+                total, pseudo, options, s,
             )  # fmt: skip
         for i in range(n_seen):
             s.seen[s.groups[i]] = -1

@@ -14,6 +14,7 @@ __all__ = [
     "BINS",
     "COLUMN_COUNT",
     "COUNT",
+    "CURVATURES",
     "EXPERTS",
     "FIELDS",
     "GATE_EXPERTS",
@@ -48,6 +49,9 @@ GATE_EXPERTS = ("linear_unit_adaptive", "linear", "naive_bayes", "prior", "neigh
 """Names of the experts of a gate, in the order of their slots."""
 EXPERTS = len(GATE_EXPERTS)
 BAYES_EXPERT, PRIOR_EXPERT = GATE_EXPERTS.index("naive_bayes"), GATE_EXPERTS.index("prior")
+
+CURVATURES = (EXPERTS + 1) * (EXPERTS + 2) // 2
+"""Of the experts' stacking weights and the intercept's: a lower triangle."""
 
 BEST = 5
 """So many labels are found for certain, however improbable."""
@@ -110,9 +114,9 @@ class GateScratch(NamedTuple):
     positive: NDArray[np.int64]  # (G,) masks of the children that are positive
     asked: NDArray[np.int64]  # (G,) masks of the label children that are known to be absent; of rows known in part
     votes: NDArray[np.float32]  # (G, WIDTH)
-    voted: NDArray[np.int64]  # (G,) masks of the children that the present neighbour votes for, and LISTED
-    touched: NDArray[np.int32]  # (G,)
-    voters: NDArray[np.int32]  # (G,) groups with votes
+    voted: NDArray[np.int32]  # (G,) one more than the number of the neighbour that voted last in the group
+    touched: NDArray[np.int32]  # (G + 1,)
+    voters: NDArray[np.int32]  # (G + 1,) groups with votes
     logits: NDArray[np.float32]  # (MOST_SEEN + 1, EXPERTS, WIDTH)
     chances: NDArray[np.float32]  # (MOST_SEEN + 1, WIDTH)
     groups: NDArray[np.int32]  # (MOST_SEEN,)
@@ -122,11 +126,13 @@ class GateScratch(NamedTuple):
     found_p: NDArray[np.float32]  # (MOST_SEEN * WIDTH,) their probabilities
     best: NDArray[np.float32]  # (BEST,) the highest of these
     counts: NDArray[np.int32]  # (BINS,)
+    bins: NDArray[np.int32]  # (MOST_SEEN * WIDTH,) where each of the labels is counted
     order: NDArray[np.int32]  # (MOST_SEEN * WIDTH,)
     numbers: NDArray[np.int32]  # (MOST_SEEN + 1, entries of the longest row) of blocks; or a single row
-    hits: NDArray[np.int32]  # (WIDTH,) children that are positive
-    lengths: NDArray[np.float32]  # (2,) squared, of the row as the two linear experts see it
+    present: NDArray[np.float32]  # (entries of the longest row,) 1 where naive Bayes hears of the column
+    lengths: NDArray[np.float32]  # (3,) squared, of the row as the two linear experts see it; columns present
     gradients: NDArray[np.float32]  # (2, WIDTH) of the two linear experts
+    sums: NDArray[np.float32]  # (2, EXPERTS + 1 + CURVATURES, WIDTH) what a row adds to `LaneStack`, child by child
     factor: NDArray[np.float64]  # (EXPERTS + 1, EXPERTS + 1)
     step: NDArray[np.float64]  # (EXPERTS + 1,)
 

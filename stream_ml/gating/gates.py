@@ -112,7 +112,7 @@ class Gates:
         self.lanes = lay.Lanes(
             values, grown(lanes.rows, (room, 3)), grown(lanes.own, shape), grown(lanes.own_squares, shape, 1.0)
         )
-        self._scratch = _scratch(room)._replace(numbers=self._scratch.numbers)
+        self._scratch = _scratch(room)._replace(numbers=self._scratch.numbers, present=self._scratch.present)
 
     def grow(self, n_labels: int) -> None:
         """Make room for labels; they enter the tree when they are learned."""
@@ -148,7 +148,7 @@ class Gates:
         if longest > self._scratch.numbers.shape[1]:
             places = MOST_SEEN + 1 if longest <= WIDEST_KEPT else 1
             numbers = np.zeros((places, 2 * longest), dtype=np.int32)
-            self._scratch = self._scratch._replace(numbers=numbers)
+            self._scratch = self._scratch._replace(numbers=numbers, present=np.zeros(2 * longest, dtype=np.float32))
         row = 0
         while row < n:
             room = len(self.weights.keys)
@@ -283,9 +283,9 @@ def _scratch(n: int) -> GateScratch:
         np.zeros(n, i8),
         np.zeros(n, i8),
         np.zeros((n, lay.WIDTH), f4),
-        np.zeros(n, i8),
         np.zeros(n, i4),
-        np.zeros(n, i4),
+        np.zeros(n + 1, i4),
+        np.zeros(n + 1, i4),
         np.zeros((most + 1, lay.EXPERTS, lay.WIDTH), f4),
         np.zeros((most + 1, lay.WIDTH), f4),
         np.zeros(most, i4),
@@ -296,10 +296,12 @@ def _scratch(n: int) -> GateScratch:
         np.zeros(lay.BEST, f4),
         np.zeros(lay.BINS, i4),
         np.zeros(most * lay.WIDTH, i4),
+        np.zeros(most * lay.WIDTH, i4),
         np.zeros((most + 1, 0), i4),
-        np.zeros(lay.WIDTH, i4),
-        np.zeros(2, f4),
+        np.zeros(0, f4),
+        np.zeros(3, f4),
         np.zeros((2, lay.WIDTH), f4),
+        np.zeros((2, lay.EXPERTS + 1 + lay.CURVATURES, lay.WIDTH), f4),
         np.zeros((lay.EXPERTS + 1, lay.EXPERTS + 1)),
         np.zeros(lay.EXPERTS + 1),
     )

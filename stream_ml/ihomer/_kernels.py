@@ -6,7 +6,15 @@ from stream_ml.drift._kernels import adwin_keep, adwin_mean, adwin_newest, adwin
 from stream_ml.jit import lean_kernel
 from stream_ml.labels._kernels import cross_pairs
 
-__all__ = ["cluster_losses", "likely_losses", "route_labels", "scatter_logits", "watch_clusters", "watch_losses"]
+__all__ = [
+    "cluster_losses",
+    "likely_losses",
+    "numbered",
+    "route_labels",
+    "scatter_logits",
+    "watch_clusters",
+    "watch_losses",
+]
 
 LEARN = 2
 
@@ -167,3 +175,31 @@ def likely_losses(n_top, top, chances, y_indptr, y_indices, mode, in_part, losse
             wrong += -p if hit else p
             either += 0.0 if hit else p
         losses[row, 0] = wrong / (1.0 + either)
+
+
+@lean_kernel
+def _sort(values, lo, hi):
+    """Sort `values[lo:hi]`: by insertion, and where they are many by larger steps first (Shell, 1959)."""
+    gap = 1
+    while gap < (hi - lo) // 9:
+        gap = 3 * gap + 1
+    while gap:
+        for k in range(lo + gap, hi):
+            value, place = values[k], k
+            while place - gap >= lo and values[place - gap] > value:
+                values[place] = values[place - gap]
+                place -= gap
+            values[place] = value
+        gap //= 3
+
+
+@lean_kernel
+def numbered(numbers, indptr, indices, out):
+    """What `numbers` says of the labels of each row, sorted within a row, to `out`; returns how many are below 0."""
+    unknown = 0
+    for row in range(len(indptr) - 1):
+        for k in range(indptr[row], indptr[row + 1]):
+            out[k] = numbers[indices[k]]
+            unknown += out[k] < 0
+        _sort(out, indptr[row], indptr[row + 1])
+    return unknown

@@ -14,7 +14,7 @@ from stream_ml.decisions import LIKELY, Deciders, JointPosterior, JointRows, Obj
 from stream_ml.experts.design import Design, DesignRows
 from stream_ml.experts.neighbours import BLOCK_ROWS, Nearest, Neighbours
 from stream_ml.gating import GateRows, Gates
-from stream_ml.ihomer._kernels import likely_losses
+from stream_ml.ihomer._kernels import likely_losses, numbered
 from stream_ml.ihomer.events import Event
 from stream_ml.ihomer.parameters import IHomerParameters
 from stream_ml.ihomer.partition import event_of
@@ -178,15 +178,15 @@ class GatedLearner:
         room = int(y.max(initial=-1)) + 1
         if room > len(self._inner):
             self._inner = grown(self._inner, (max(room, block.schema.n_labels),), -1)
-        (fresh,) = np.nonzero(self._inner[y] < 0)
-        if len(fresh):
+        numbers = np.empty(len(y), dtype=np.int32)
+        if numbered(self._inner, block.y_indptr, y, numbers):
+            (fresh,) = np.nonzero(self._inner[y] < 0)
             labels, first = np.unique(y[fresh], return_index=True)
             order = np.argsort(first, kind="stable")
             labels, entry = labels[order], fresh[first[order]]
             self._inner[labels] = np.arange(self.n_labels, self.n_labels + len(labels), dtype=np.int32)
             self._meet(labels, entry, block)
-        numbers = self._inner[y]
-        numbers = numbers[np.lexsort((numbers, np.repeat(np.arange(len(block)), np.diff(block.y_indptr))))]
+            numbered(self._inner, block.y_indptr, y, numbers)
         inner = replace(block, y_indices=numbers)
         if block.partial is None:
             return inner
@@ -224,6 +224,8 @@ class GatedLearner:
         if not clustered:
             return np.full(len(block), -1.0)
         waits = block.y_indices >= clustered
+        if not waits.any():
+            return self.clusters.dependence_loss(block.y_indptr, block.y_indices, block.mode, 0, len(block))
         known = np.where(waits, 0, block.y_indices).astype(np.int32)
         out = self.clusters.dependence_loss(block.y_indptr, known, block.mode, 0, len(block))
         out[np.repeat(np.arange(len(block)), np.diff(block.y_indptr))[waits]] = -1.0
@@ -340,9 +342,9 @@ def _outward(
     outer: NDArray[np.int32], indptr: NDArray[np.int64], indices: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Label sets by position in the stream, sorted within a row."""
-    positions = outer[indices]
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    return indptr, positions[np.lexsort((positions, rows))]
+    positions = np.empty(len(indices), dtype=np.int32)
+    numbered(outer, indptr, indices, positions)
+    return indptr, positions
 
 
 def _nobody(n: int) -> Nearest:

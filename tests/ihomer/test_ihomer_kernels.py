@@ -13,6 +13,7 @@ from stream_ml.drift import Adwin, new_bank
 from stream_ml.ihomer._kernels import (
     cluster_losses,
     likely_losses,
+    numbered,
     route_labels,
     scatter_logits,
     watch_clusters,
@@ -120,6 +121,19 @@ def test_likely_losses(batch, most, seed):
     np.testing.assert_allclose(losses[:, 0], expected, rtol=1e-6, atol=1e-9)
     assert (losses[:, 1] == 7.0).all()
     assert (losses[:, 0] < 1.0).all()
+
+
+@quick
+@given(st.lists(st.lists(st.integers(0, 299), max_size=200, unique=True), max_size=9), st.integers(0, 2**32 - 1))
+def test_numbered(rows, seed):
+    """Covers `_sort`; what is before and behind the rows stays."""
+    numbers = np.random.default_rng(seed).permutation(300).astype(np.int32) - 20
+    indptr = np.cumsum([1, *map(len, rows)]).astype(np.int64)
+    indices = np.array([0, *(label for row in rows for label in row), 0], dtype=np.int32)
+    out = np.full(len(indices), 1000, dtype=np.int32)
+    expected, unknown = twin.numbered(numbers.tolist(), rows)
+    assert numbered(numbers, indptr, indices, out) == unknown
+    assert out.tolist() == [1000, *(number for row in expected for number in row), 1000]
 
 
 @quick

@@ -212,10 +212,20 @@ class Gates:
 
     def cast_votes(self, row):
         """By step the votes for it; a neighbour votes once for a gate, however many of its labels are below."""
-        row.votes = defaultdict(float)
+        row.votes, voters = defaultdict(float), set()
         for labels, weight in row.near:
             for step in self.tree.mark_path(labels):
                 row.votes[step] += weight
+                self._note(step, voters)
+        return sum(weight for _, weight in row.near), len(voters)
+
+    def _note(self, step, voters):
+        voters.add(step[0])
+
+    def look(self, row):
+        """Squared lengths of a row as both linear experts see it, and its columns that are present."""
+        lengths = sum(unit**2 for *_, unit in row.cells), sum(standard**2 for *_, standard, _ in row.cells)
+        return *lengths, sum(self.is_present(column, value) for column, value, *_ in row.cells)
 
     def _vote(self, group, row):
         inside = row.total if group.above is None else row.votes[group.above]
@@ -319,8 +329,8 @@ class Gates:
         return errors
 
     def _learn_linear(self, group, row, errors):
-        step = 0.3 / max(1.0, math.sqrt(sum(unit**2 for *_, unit in row.cells)))
-        length = sum(standard**2 for *_, standard, _ in row.cells)
+        unit_length, length, _ = self.look(row)
+        step = 0.3 / max(1.0, math.sqrt(unit_length))
         for index, (a, b) in errors.items():
             child = group.children[index]
             b *= 6.0 / (1.0 + length) / math.sqrt(child.step_squares)
@@ -346,7 +356,7 @@ class Gates:
                     block.odds[index] = _presence_odds(block.rows, block.count[index], group.mass, child.mass)
 
     def learn_group(self, group, positive, known, counts, row, figures):
-        present = sum(self.is_present(column, value) for column, value, *_ in row.cells)
+        *_, present = self.look(row)
         errors = self._learn_lanes(group, positive, known, counts, present, figures)
         self._learn_linear(group, row, errors)
         if counts:

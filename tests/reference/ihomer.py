@@ -10,6 +10,16 @@ def route_labels(labels, slot_of, position_of, n_slots):
     return [[[position_of[m] for m in row if slot_of[m] == slot] for row in labels] for slot in range(n_slots)]
 
 
+def numbered(numbers, rows):
+    """What each row's labels are numbered, in order, and how many have no number: below 0."""
+    found = [_sort(numbers[label] for label in row) for row in rows]
+    return found, sum(number < 0 for row in found for number in row)
+
+
+def _sort(values):
+    return sorted(values)
+
+
 def scatter_logits(part, labels, out):
     """`part`: rows x experts x cluster labels; `out`: rows x experts x all labels, changed."""
     for row, experts in enumerate(part):
