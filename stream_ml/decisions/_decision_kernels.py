@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from stream_ml.decisions._candidate_kernels import lowest_bit
+from stream_ml.decisions._bit_kernels import bits_in, lowest_bit
 from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [
@@ -51,16 +51,6 @@ def expected_f1(p, n_labels):
             break
         best = value
     return best
-
-
-@lean_kernel
-def _size(mask):
-    """Number of bits set."""
-    size = 0
-    while mask:
-        mask &= mask - ONE
-        size += 1
-    return size
 
 
 @lean_kernel
@@ -140,7 +130,7 @@ def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exa
             total = 0.0
             for i in range(n):
                 total += q[i]
-            scale = 2.0 / (max(1, _size(best)) + total)
+            scale = 2.0 / (max(1, bits_in(best)) + total)
             chosen, highest = best, -1e9
             for s in range(-1, rows.n_sets[row]):
                 mask = best if s < 0 else rows.sets[row, s]
@@ -169,8 +159,8 @@ def _joint_f1(mask, size, sets, posterior, n_sets):
     value = 0.0
     for s in range(n_sets):
         if posterior[s] >= UNLIKELY:
-            both = size + _size(sets[s])
-            value += posterior[s] * (2.0 * _size(mask & sets[s]) / both if both else 1.0)
+            both = size + bits_in(sets[s])
+            value += posterior[s] * (2.0 * bits_in(mask & sets[s]) / both if both else 1.0)
     return value
 
 
@@ -195,7 +185,7 @@ def example_f1_block(rows, mode, indptr, indices):
             chosen, highest = np.uint64(0), -1.0
             for s in range(-1, rows.n_sets[row]):
                 mask = rows.sets[row, s] if s >= 0 else _at_least(q, n, cuts, 2.0)
-                size, inside = _size(mask), 0.0
+                size, inside = bits_in(mask), 0.0
                 left = mask
                 while left:
                     inside += q[lowest_bit(left)]
