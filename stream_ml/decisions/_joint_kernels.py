@@ -399,26 +399,31 @@ def joint_block(
 
 
 @kernel
-def independent_block(rows):
-    """The same of labels taken to be independent: candidates are the sets of the most probable labels alone."""
-    odds = np.empty(LIKELY)
+def independent_block(probabilities, n_labels, rows):
+    """The same of labels taken to be independent: candidates are the sets of the most probable labels alone.
+
+    Without `probabilities` (rows, labels) the rows' likely labels are there.
+    """
+    odds, scores = np.empty(LIKELY), np.empty(LIKELY + 1)
+    if len(probabilities):
+        likely_block(probabilities, n_labels, rows.n_top, rows.top, rows.chances)
     for row in range(len(rows.n_top)):
-        n_top = rows.n_top[row]
-        for i in range(n_top):
-            p = rows.chances[row, i]
-            rows.marginals[row, i] = p
-            p = min(1.0 - FLOOR, max(FLOOR, p))
-            odds[i] = math.log(p / (1.0 - p))
-        n, mask, score, total, highest = 0, np.uint64(0), 0.0, 0.0, 0.0
-        for i in range(n_top):  # scores rise up to the labels that are likelier than not
-            highest += max(0.0, odds[i])
-        for i in range(n_top + 1):
-            rows.sets[row, n], rows.posterior[row, n] = mask, math.exp(score - highest)
-            total += math.exp(score - highest)
-            n += 1
-            if i < n_top:
-                mask |= ONE << np.uint64(i)
-                score += odds[i]
+        n, chances, marginals = rows.n_top[row], rows.chances[row], rows.marginals[row]
         for i in range(n):
-            rows.posterior[row, i] /= total
-        rows.n_sets[row] = n
+            p = min(1.0 - FLOOR, max(FLOOR, chances[i]))
+            odds[i] = log64(p / (1.0 - p))
+        scores[0], highest, total = 0.0, 0.0, 0.0
+        for i in range(n):  # scores rise up to the labels that are likelier than not
+            marginals[i] = chances[i]
+            scores[i + 1] = scores[i] + odds[i]
+            highest += max(0.0, odds[i])
+        for i in range(n + 1):
+            scores[i] = exp64(max(FAINT, scores[i] - highest))
+        mask = np.uint64(0)
+        for i in range(n + 1):
+            total += scores[i]
+            rows.sets[row, i] = mask
+            mask |= ONE << np.uint64(i)
+        for i in range(n + 1):
+            rows.posterior[row, i] = scores[i] / total
+        rows.n_sets[row] = n + 1

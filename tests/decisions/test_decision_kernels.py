@@ -180,7 +180,7 @@ def compare(got, expected):
     seeds, st.integers(1, 90), st.integers(1, 9) | st.just(70), st.sampled_from([1.0, 0.9998, 0.9]), st.integers(1, 3)
 )
 def test_joint_block(seed, n, n_labels, fading, n_clusters):
-    """Covers every kernel of `_joint_kernels`, those of `_set_kernels` by its counts; also of labels that share marks."""
+    """Every kernel of `_joint_kernels`, those of `_set_kernels` by its counts; with labels that share marks."""
     batch, p, nearest, sets = random_stream(seed, n, n_labels)
     slot_of = np.random.default_rng(seed).integers(-1 if n_clusters > 1 else 0, n_clusters, n_labels)
     joint = JointPosterior(fading=fading)
