@@ -189,9 +189,10 @@ def likely_block(a: Any) -> Work:
 
 
 def independent_block(a: Any) -> Work:
-    """A logarithm, an exponential, 6 operations and a division for each likely label."""
+    """A logarithm, an exponential, 6 operations and a division for each likely label, which is to be found first."""
     tops = float(a.rows.n_top.sum())
-    return Work().do(log_32=tops, exp_32=tops, flop_64=6 * tops, root_64=tops)
+    work = Work().do(flop_32=len(a.probabilities) * a.n_labels, step_64=tops if len(a.probabilities) else 0.0)
+    return work.do(log_32=tops, exp_32=tops, flop_64=6 * tops, root_64=tops)
 
 
 def thresholds_block(a: Any) -> Work:

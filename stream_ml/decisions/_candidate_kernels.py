@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
+from stream_ml.decisions._bit_kernels import bits_in, lowest_bit
 from stream_ml.decisions._layout import MOST, SEEN
-from stream_ml.decisions._set_kernels import mark_of
+from stream_ml.decisions._set_kernels import MARKS, mark_of
 from stream_ml.jit import lean_kernel
 
-__all__ = ["DE_BRUIJN", "NOVEL", "ONE", "collect", "lowest_bit", "mask_of", "meet"]
+__all__ = ["NOVEL", "ONE", "UNSOUGHT", "collect", "mask_of", "meet"]
 
 PREFIXES = 16
 NOVEL = 3.0
@@ -22,17 +23,11 @@ QUICK = 0.5
 """Weight of frequency in the choice of seen sets."""
 HOPELESS = 8.0
 """Seen sets whose quick score is this far behind the best are no candidates."""
+SLACK = 1e-6
+"""More than what a bound on a quick score is off by its rounding."""
 ONE = np.uint64(1)
-DE_BRUIJN = np.uint64(0x03F79D71B4CB0A89)
-BIT_AT = np.zeros(64, dtype=np.int64)
-for _bit in range(64):
-    BIT_AT[((0x03F79D71B4CB0A89 << _bit) & (2**64 - 1)) >> 58] = _bit
-
-
-@lean_kernel
-def lowest_bit(mask):
-    """Position of the lowest bit that is set (by a de Bruijn sequence: Leiserson, Prokop, Randall, MIT 1998)."""
-    return BIT_AT[((mask & (~mask + ONE)) * DE_BRUIJN) >> np.uint64(58)]
+UNSOUGHT = -2
+"""Place of a candidate that was not looked for in the table of whole sets."""
 
 
 @lean_kernel
@@ -57,38 +52,129 @@ def _add_candidate(sets, n, mask):
 
 
 @lean_kernel
-def _best_seen(tables, table, rank, odds, prior, skip, strange, most, masks, scores):
-    """The sets of a table that a quick score likes best, in order; returns how many (at most `most`).
+def _quick_gains(n_labels, n_top, s):
+    """What each likely label adds to a quick score; and each byte of marks, where labels have marks of their own."""
+    for i in range(n_top):
+        s.gain[i] = s.odds[i] - QUICK * s.prior[i]
+    if n_labels > MARKS:
+        return
+    for byte in range((n_labels + 7) // 8):
+        sums = s.by_byte[byte]
+        sums[0] = 0.0
+        for bit in range(8):
+            label, size = 8 * byte + bit, 1 << bit
+            gain = s.gain[s.rank[label]] if label < n_labels and s.rank[label] >= 0 else 0.0
+            for i in range(size):
+                sums[size + i] = sums[i] + gain
+
+
+@lean_kernel
+def _quick_score(tables, table, place, n_labels, s):
+    """What the labels of a set without strange marks add up to, and whether all of them are likely."""
+    score = 0.0
+    if n_labels <= MARKS:
+        marks = tables.marks[table, place]
+        for byte in range((n_labels + 7) // 8):
+            score += s.by_byte[byte, marks & np.uint64(255)]
+            marks >>= np.uint64(8)
+        return score, True
+    for k in range(tables.sizes[table, place]):
+        at = s.rank[tables.labels[table, place, k]]
+        if at < 0:
+            return score, False
+        score += s.gain[at]
+    return score, True
+
+
+@lean_kernel
+def _familiar(marks, strange):
+    """Which of at most 64 sets have no `strange` marks: a bit for each."""
+    word = np.uint64(0)
+    for i in range(len(marks)):
+        word |= ONE << np.uint64(i) if marks[i] & strange == 0 else np.uint64(0)
+    return word
+
+
+@lean_kernel
+def _bounds(scores, n, highest):
+    """Bounds `low, high` of the `SEEN` best scores, and how many reach `high`.
+
+    The best are those, and of the others that reach `low` the first; worse ones than `HOPELESS` are not among them.
+    """
+    low, high, sure = highest - HOPELESS, highest + 1.0, 0
+    middle = low
+    while True:
+        count = 0
+        for i in range(n):
+            count += scores[i] >= middle
+        if count == SEEN or (count < SEEN and middle == low):
+            return middle, middle, count
+        if count > SEEN:
+            low = middle
+        else:
+            high, sure = middle, count
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            return low, high, sure
+
+
+@lean_kernel
+def _best_seen(tables, n_labels, skip, strange, s):
+    """The sets that a quick score likes best, at most `SEEN`, to `s.found` in the order of their places; how many.
 
     `skip` is taken off the log of each count, which is in units of the first row. Sets with `strange` marks have labels
     that are not likely.
     """
-    found = 0
-    for place in range(tables.used[table]):
-        if tables.marks[table, place] & strange:
+    n, highest, used = 0, -np.inf, tables.used[0]
+    for start in range(0, used, 64):
+        familiar = _familiar(tables.marks[0, start : min(used, start + 64)], strange)
+        while familiar:
+            place = start + lowest_bit(familiar)
+            familiar &= familiar - ONE
+            score, likely = _quick_score(tables, 0, place, n_labels, s)
+            if likely:
+                score += QUICK * (tables.log_counts[0, place] - skip)
+                s.places[n], s.scores[n] = place, score
+                highest = max(highest, score)
+                n += 1
+    low, high, sure = _bounds(s.scores, n, highest)
+    found, spare = 0, SEEN - sure
+    for i in range(n):
+        if s.scores[i] < low or (s.scores[i] < high and not spare):
             continue
-        score, likely = 0.0, True
-        mask = np.uint64(0)
-        for k in range(tables.sizes[table, place]):
-            at = rank[tables.labels[table, place, k]]
-            if at < 0:
-                likely = False
-                break
-            mask |= ONE << np.uint64(at)
-            score += odds[at] - QUICK * prior[at]
-        if not likely:
-            continue
-        score += QUICK * (tables.log_counts[table, place] - skip)
-        if found and (score < scores[0] - HOPELESS or (found == most and score <= scores[most - 1])):
-            continue
-        at = min(found, most - 1)
-        while at > 0 and scores[at - 1] < score:
-            masks[at], scores[at] = masks[at - 1], scores[at - 1]
-            at -= 1
-        masks[at], scores[at] = mask, score
-        found = min(most, found + 1)
-    while found and scores[found - 1] < scores[0] - HOPELESS:
-        found -= 1
+        spare -= s.scores[i] < high
+        s.found[found] = s.places[i]
+        found += 1
+    return found
+
+
+@lean_kernel
+def _frequent(marks, log_counts, strange, least):
+    """Which of at most 64 sets have no `strange` marks and are counted more often than `least`: a bit for each."""
+    word = np.uint64(0)
+    for i in range(len(marks)):
+        word |= ONE << np.uint64(i) if marks[i] & strange == 0 and log_counts[i] > least else np.uint64(0)
+    return word
+
+
+@lean_kernel
+def _best_part(tables, table, n_labels, skip, strange, most, best, s):
+    """Place of the set of a table that a quick score likes best, the first of equals; -1 where none is above `best`.
+
+    `most` is what the labels of a set can add up to: rare sets need not be looked at.
+    """
+    found, used = -1, tables.used[table]
+    for start in range(0, used, 64):
+        stop = min(used, start + 64)
+        least = skip + (best - most) / QUICK - SLACK
+        left = _frequent(tables.marks[table, start:stop], tables.log_counts[table, start:stop], strange, least)
+        while left:
+            place = start + lowest_bit(left)
+            left &= left - ONE
+            score, likely = _quick_score(tables, table, place, n_labels, s)
+            score += QUICK * (tables.log_counts[table, place] - skip)
+            if likely and score > best:
+                found, best = place, score
     return found
 
 
@@ -96,9 +182,6 @@ def _best_seen(tables, table, rank, odds, prior, skip, strange, most, masks, sco
 def meet(n_top, top, slot_of, s):
     """Tell the likely labels which of them share a cluster, and forget what parts were worth to another row."""
     s.parts[:] = 0
-    s.strange[0] = ~np.uint64(0)
-    for i in range(n_top):
-        s.strange[0] &= ~mark_of(top[i])
     for i in range(n_top):
         if slot_of[top[i]] >= 0:
             s.likely[slot_of[top[i]]] = 0
@@ -110,58 +193,75 @@ def meet(n_top, top, slot_of, s):
 
 
 @lean_kernel
-def _cluster_modes(state, n_top, top, slot_of, s):
+def _cluster_modes(state, n_labels, n_top, top, slot_of, s):
     """The union of each cluster's best part: one seen before, or nothing, or its labels that are likelier than not."""
     unit, whole = state.unit[0], np.uint64(0)
     rows = math.log(state.rows[0] / unit + NOVEL)
-    shift = rows + math.log(unit)
+    shift, novel = rows + math.log(unit), math.log(NOVEL) - rows
     done = np.uint64(0)
-    rank, odds, prior, masks, scores = s.rank, s.odds, s.prior, s.masks, s.scores
     for i in range(n_top):
         cluster = slot_of[top[i]]
         if cluster < 0 or (done >> np.uint64(i)) & ONE:
             continue
-        independent, left = np.uint64(0), s.mates[i]
+        mode, left, strange = np.uint64(0), s.mates[i], ~np.uint64(0)
         done |= left
-        gain = 0.0
+        gain, most = 0.0, 0.0
         while left:
             j = lowest_bit(left)
             left &= left - ONE
-            if odds[j] > 0.0:
-                independent |= ONE << np.uint64(j)
-                gain += odds[j]
+            strange &= ~mark_of(top[j])
+            most += max(0.0, s.gain[j])
+            if s.odds[j] > 0.0:
+                mode |= ONE << np.uint64(j)
+                gain += s.odds[j]
         chance = state.silence[cluster, 0]
-        best = gain + QUICK * (math.log(NOVEL) - rows + chance)
+        best = gain + QUICK * (novel + chance)
         silent = QUICK * (state.silence[cluster, 1] + chance)
         if silent > best:
-            best, independent = silent, np.uint64(0)
-        if (
-            _best_seen(state.cluster_sets, cluster, rank, odds, prior, shift, s.strange[0], 1, masks, scores)
-            and scores[0] > best
-        ):
-            independent = masks[0]
-        whole |= independent
+            best, mode = silent, np.uint64(0)
+        place = _best_part(state.cluster_sets, cluster, n_labels, shift, strange, most, best, s)
+        if place >= 0:
+            labels = state.cluster_sets.labels[cluster, place, : state.cluster_sets.sizes[cluster, place]]
+            mode, _ = mask_of(labels, s.rank)
+        whole |= mode
     return whole
 
 
 @lean_kernel
+def _collect_seen(state, n_labels, n_top, top, n, sets, s):
+    """Add sets seen before to the prefixes, of which `n` are there; returns how many candidates there are."""
+    prefixes, strange = n, ~np.uint64(0)
+    for i in range(n_top):
+        strange &= ~mark_of(top[i])
+    for i in range(_best_seen(state.sets, n_labels, math.log(state.unit[0]), strange, s)):
+        place = s.found[i]
+        mask, _ = mask_of(state.sets.labels[0, place, : state.sets.sizes[0, place]], s.rank)
+        if mask & (mask + ONE) == 0 and bits_in(mask) < prefixes:
+            s.place_of[bits_in(mask)] = place
+        else:
+            sets[n], s.place_of[n] = mask, place
+            n += 1
+    return n
+
+
+@lean_kernel
 def collect(
-    state, n_top, top, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, s
+    state, n_labels, n_top, top, slot_of, n_clusters, near, near_weights, near_sizes, near_labels, sets, s
 ):  # fmt: skip
     """Candidates of one row, with the neighbours' votes for each; returns how many, and the place of the last set."""
     n = 0
-    rank, odds, votes, masks = s.rank, s.odds, s.votes, s.masks
+    rank, votes = s.rank, s.votes
     votes[:] = 0.0
+    s.place_of[:] = UNSOUGHT
     prefix = np.uint64(0)
     for i in range(min(n_top, PREFIXES) + 1):
         sets[n] = prefix
         n += 1
-        if i == n_top or odds[i] < -4.0:
+        if i == n_top or s.odds[i] < -4.0:
             break
         prefix |= ONE << np.uint64(i)
-    found = _best_seen(state.sets, 0, rank, odds, s.prior, math.log(state.unit[0]), s.strange[0], SEEN, masks, s.scores)
-    for i in range(found):
-        _, n = _add_candidate(sets, n, masks[i])
+    _quick_gains(n_labels, n_top, s)
+    n = _collect_seen(state, n_labels, n_top, top, n, sets, s)
     total = 1e-9
     for i in range(len(near)):
         if near[i] < 0:
@@ -179,5 +279,5 @@ def collect(
         if likely:
             last, n = _add_candidate(sets, n, mask)
     if n_clusters > 1:
-        _, n = _add_candidate(sets, n, _cluster_modes(state, n_top, top, slot_of, s))
+        _, n = _add_candidate(sets, n, _cluster_modes(state, n_labels, n_top, top, slot_of, s))
     return n, last

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from stream_ml.decisions._candidate_kernels import lowest_bit
+from stream_ml.decisions._bit_kernels import bits_in, lowest_bit
 from stream_ml.jit import kernel, lean_kernel
 
 __all__ = [
@@ -30,37 +30,31 @@ UNLIKELY = 1e-3
 
 
 @lean_kernel
-def expected_f1(p, n_labels):
+def expected_f1(p, n_labels, inside):
     """The largest expected F1 that a set of labels can have, `max 2 sum(p in set) / (size + sum(p))`.
 
     The best set holds the labels at half that value or above: raise the value until it no longer rises (Dinkelbach,
-    Management Science 1967). Exact for independent labels up to the expectation of the ratio.
+    Management Science 1967); labels once below stay so. Exact for independent labels up to the expectation of the
+    ratio. `inside` is room for as many numbers.
     """
     total = 0.0
     for label in range(n_labels):
+        inside[label] = p[label]
         total += p[label]
-    best = 0.0
+    best, size, hits = 0.0, n_labels, total
     while total > 0.0:
-        inside, size = 0.0, 0
-        for label in range(n_labels):
-            if p[label] >= 0.5 * best:
-                inside += p[label]
-                size += 1
-        value = 2.0 * inside / (size + total)
+        value = 2.0 * hits / (size + total)
         if value <= best:
             break
         best = value
+        kept, hits = 0, 0.0
+        for i in range(size):
+            p_in = inside[i]
+            inside[kept] = p_in
+            hits += p_in if p_in >= 0.5 * best else 0.0
+            kept += p_in >= 0.5 * best
+        size = kept
     return best
-
-
-@lean_kernel
-def _size(mask):
-    """Number of bits set."""
-    size = 0
-    while mask:
-        mask &= mask - ONE
-        size += 1
-    return size
 
 
 @lean_kernel
@@ -116,7 +110,7 @@ def balanced_cuts(q, n, thresholds, frequency, f_share, rarity, most, cuts):
     a rare label lies nearer to the one that is best for its own F1 (`thresholds`): by the share `rarity` over its
     frequency, `most` at most, as macro F1 gains by a hit in that proportion.
     """
-    threshold = 0.5 + f_share * (0.5 * expected_f1(q, n) - 0.5)
+    threshold = 0.5 + f_share * (0.5 * expected_f1(q, n, cuts) - 0.5)
     for i in range(n):
         own_share = min(most, rarity / frequency[i])
         cuts[i] = threshold - own_share * max(0.0, threshold - thresholds[i])
@@ -140,17 +134,20 @@ def balanced_block(rows, mode, thresholds, frequency, f_share, rarity, most, exa
             total = 0.0
             for i in range(n):
                 total += q[i]
-            scale = 2.0 / (max(1, _size(best)) + total)
+            scale = 2.0 / (max(1, bits_in(best)) + total)
             chosen, highest = best, -1e9
+            before, above = np.uint64(0), 0.0
             for s in range(-1, rows.n_sets[row]):
                 mask = best if s < 0 else rows.sets[row, s]
-                value = 0.0
-                left = mask
+                left = mask & ~before
+                if mask & before != before or left & (~left + ONE) <= before:  # else it goes on where that one ends
+                    left, above = mask, 0.0
+                before = mask
                 while left:
                     i = lowest_bit(left)
                     left &= left - ONE
-                    value += q[i] - cuts[i]
-                value *= (1.0 - exact_share) * scale
+                    above += q[i] - cuts[i]
+                value = above * ((1.0 - exact_share) * scale)
                 if s < 0:
                     for other in range(rows.n_sets[row]):
                         if rows.sets[row, other] == mask:
@@ -169,8 +166,8 @@ def _joint_f1(mask, size, sets, posterior, n_sets):
     value = 0.0
     for s in range(n_sets):
         if posterior[s] >= UNLIKELY:
-            both = size + _size(sets[s])
-            value += posterior[s] * (2.0 * _size(mask & sets[s]) / both if both else 1.0)
+            both = size + bits_in(sets[s])
+            value += posterior[s] * (2.0 * bits_in(mask & sets[s]) / both if both else 1.0)
     return value
 
 
@@ -191,11 +188,11 @@ def example_f1_block(rows, mode, indptr, indices):
             for i in range(n):
                 total += q[i]
                 nothing += math.log(1.0 - min(0.999, q[i]))
-            cuts[:n] = 0.5 * expected_f1(q, n)
+            cuts[:n] = 0.5 * expected_f1(q, n, cuts)
             chosen, highest = np.uint64(0), -1.0
             for s in range(-1, rows.n_sets[row]):
                 mask = rows.sets[row, s] if s >= 0 else _at_least(q, n, cuts, 2.0)
-                size, inside = _size(mask), 0.0
+                size, inside = bits_in(mask), 0.0
                 left = mask
                 while left:
                     inside += q[lowest_bit(left)]

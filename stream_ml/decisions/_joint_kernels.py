@@ -10,9 +10,11 @@ import math
 
 import numpy as np
 
-from stream_ml.decisions._candidate_kernels import DE_BRUIJN, NOVEL, ONE, collect, lowest_bit, mask_of, meet
+from stream_ml.decisions._bit_kernels import lowest_bit
+from stream_ml.decisions._candidate_kernels import NOVEL, ONE, UNSOUGHT, collect, mask_of, meet
 from stream_ml.decisions._layout import FEATURES, LARGEST, LIKELY, MOST, PART_BITS, SEEN, Scratch
-from stream_ml.decisions._set_kernels import count_set, find_set, scale_sets, set_hash
+from stream_ml.decisions._set_kernels import MARKS, count_set, find_set, scale_sets, set_hash
+from stream_ml.elementary import exp64, log64
 from stream_ml.experts._stack_kernels import solve
 from stream_ml.jit import kernel, lean_kernel
 
@@ -33,6 +35,9 @@ WIDE = 256
 RATE = 0.05
 MIX_DECAY = 0.9995
 MIX_RIDGE = 10.0
+FAINT = -690.0
+"""Logs of chances below this count as it: their exponentials would be no normal numbers."""
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
 LARGE = 1e200
 """Weight of a row at which counts are written down anew."""
 
@@ -81,12 +86,14 @@ def likely_block(probabilities, n_labels, n_top, tops, chances):
 
 
 @lean_kernel
-def _of_size(state, size, logs, out):
-    """What a row needs of a cardinality: its smoothed share, and the log of that beyond what Poisson's law gives."""
-    mean = state.summary[1]
-    poisson = math.exp(size * math.log(mean + FLOOR) - mean - logs[size])
-    out[0] = (state.cardinality[size] / state.unit[0] + poisson) / (state.rows[0] / state.unit[0] + 1.0)
-    out[1] = math.log(out[0] + 1e-12) - math.log(poisson + 1e-12)
+def _by_size(state, largest, s):
+    """What a row needs of each cardinality: its smoothed share, and the log of that beyond what Poisson's law gives."""
+    mean, unit = state.summary[1], state.unit[0]
+    level, rows = math.log(mean + FLOOR), state.rows[0] / unit
+    for size in range(largest + 1):
+        poisson = exp64(max(FAINT, size * level - mean - s.logs[size]))
+        s.share[size] = (state.cardinality[size] / unit + poisson) / (rows + 1.0)
+        s.beyond[size] = log64(s.share[size] + 1e-12) - log64(poisson + 1e-12)
 
 
 @lean_kernel
@@ -102,7 +109,8 @@ def _worth(state, codes, part, cluster, top, prior):
         chance += prior[i]
     place = find_set(state.cluster_sets, cluster, code)
     count = state.cluster_sets.counts[cluster, place] / unit if place >= 0 else 0.0
-    return math.log((count + NOVEL * math.exp(chance)) / (rows + NOVEL)) - chance - state.silence[cluster, 1]
+    share = (count + NOVEL * exp64(max(FAINT, chance))) / (rows + NOVEL)
+    return log64(share) - chance - state.silence[cluster, 1]
 
 
 @lean_kernel
@@ -116,7 +124,7 @@ def _dependence(state, codes, mask, top, slot_of, s):
         mask &= ~part
         if cluster < 0:
             continue
-        place = np.int64((part * DE_BRUIJN) >> np.uint64(64 - PART_BITS))
+        place = np.int64((part * SPREAD) >> np.uint64(64 - PART_BITS))
         if s.parts[place] != part:
             s.parts[place], s.worths[place] = part, _worth(state, codes, part, cluster, top, s.prior)
         total += s.worths[place]
@@ -124,31 +132,49 @@ def _dependence(state, codes, mask, top, slot_of, s):
 
 
 @lean_kernel
-def _features(state, codes, mask, votes, recency, top, slot_of, n_clusters, s, out):
-    """Features of one candidate: what speaks for it beside the labels' own probabilities."""
-    rows, odds, prior, by_size = state.rows[0] / state.unit[0], s.odds, s.prior, s.by_size
-    independent, chance, size = 0.0, 0.0, 0
-    whole, left = np.uint64(0), mask
-    while left:
-        i = lowest_bit(left)
-        left &= left - ONE
-        size += 1
-        independent += odds[i]
-        chance += prior[i]
-        whole ^= codes[top[i]]
-    if by_size[size, 0] < 0.0:
-        _of_size(state, size, s.logs, by_size[size])
-    novel = by_size[size, 0] * math.exp(min(0.0, chance - size * state.summary[0] + s.logs[size]))
-    place = find_set(state.sets, 0, whole)
-    count = state.sets.counts[0, place] / state.unit[0] if place >= 0 else 0.0
-    out[0] = independent
-    out[1] = math.log((count + NOVEL * novel) / (rows + NOVEL) + 1e-30) - chance
-    out[2] = by_size[size, 1]
-    out[3] = _dependence(state, codes, mask, top, slot_of, s) if n_clusters > 1 else 0.0
-    out[4] = math.log((votes + NEIGHBOUR) / NEIGHBOUR) if votes > 0.0 else 0.0
-    out[5] = recency
-    out[6] = 1.0 if count > 0.01 else 0.0
-    out[7] = size
+def _count_of(state, codes, mask, place, top):
+    """Faded count of a candidate as a whole set, whose place in the table may be known."""
+    if place == UNSOUGHT:
+        whole = np.uint64(0)
+        while mask:
+            whole ^= codes[top[lowest_bit(mask)]]
+            mask &= mask - ONE
+        place = find_set(state.sets, 0, whole)
+    return state.sets.counts[0, place] / state.unit[0] if place >= 0 else 0.0
+
+
+@lean_kernel
+def _features(state, codes, n, last, sets, top, slot_of, n_clusters, s):
+    """Features of the candidates: what speaks for each beside the labels' own probabilities."""
+    rows, x, largest = state.rows[0] / state.unit[0], s.features, 0
+    for i in range(n):
+        independent, chance, size = 0.0, 0.0, 0
+        left = sets[i]
+        while left:
+            at = lowest_bit(left)
+            left &= left - ONE
+            size += 1
+            independent += s.odds[at]
+            chance += s.prior[at]
+        largest = max(largest, size)
+        s.counts[i] = _count_of(state, codes, sets[i], s.place_of[i], top)
+        s.chance[i] = chance
+        x[0, i] = independent
+        x[3, i] = _dependence(state, codes, sets[i], top, slot_of, s) if n_clusters > 1 else 0.0
+        x[5, i] = 0.0
+        x[6, i] = 1.0 if s.counts[i] > 0.01 else 0.0
+        x[7, i] = size
+    if last >= 0:
+        x[5, last] = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
+    _by_size(state, largest, s)
+    for i in range(n):
+        size = int(x[7, i])
+        x[2, i], s.novel[i] = s.beyond[size], s.share[size]
+        x[1, i] = s.chance[i] - size * state.summary[0] + s.logs[size]
+    for i in range(n):
+        novel = s.novel[i] * exp64(min(0.0, max(FAINT, x[1, i])))
+        x[1, i] = log64((s.counts[i] + NOVEL * novel) / (rows + NOVEL) + 1e-30) - s.chance[i]
+        x[4, i] = log64((s.votes[i] + NEIGHBOUR) / NEIGHBOUR)
 
 
 @lean_kernel
@@ -201,9 +227,9 @@ def _teach(state, codes, slot_of, labels, fading, done, part):
 def _teach_weights(state, features, posterior, n, truth):
     """One AdaGrad step of the features' weights on the log-loss of the posterior."""
     for f in range(FEATURES):
-        gradient = -features[truth, f]
+        gradient = -features[f, truth]
         for i in range(n):
-            gradient += posterior[i] * features[i, f]
+            gradient += posterior[i] * features[f, i]
         state.squares[f] += gradient * gradient
         state.weights[f] -= RATE * gradient / math.sqrt(state.squares[f])
 
@@ -233,50 +259,61 @@ def _teach_mix(state, n_top, truth, known, s):
 
 
 @lean_kernel
-def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_of, n_clusters, rows, s):
-    """Posterior over label sets of a row; returns how many candidates there are."""
-    top, sets, n_top = rows.top[row], rows.sets[row], rows.n_top[row]
-    odds, joint, posterior = s.odds, s.joint, s.posterior
+def _mix(state, chances, n_top, marginals, s):
+    """Probabilities of the likely labels: their own odds mixed with those of the posterior (`s.joint`)."""
+    coverage = state.coverage[0]
+    own, joint, first = state.mix[0], state.mix[1], state.mix[2]
     for i in range(n_top):
-        s.rank[top[i]] = i
-        p = min(1.0 - FLOOR, max(FLOOR, rows.chances[row, i]))
-        odds[i] = math.log(p / (1.0 - p))
-        s.prior[i] = state.prior_odds[top[i]]
-    meet(n_top, top, slot_of, s)
-    n, last = collect(
-        state, n_top, top, slot_of, n_clusters, near[row], near_weights[row], near_sizes, near_labels, sets, s
-    )
-    highest = -np.inf
-    s.by_size[:, 0] = -1.0
-    recency = math.log(state.same[0] / (1.0 - state.same[0])) + 5.0
+        # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
+        p = coverage * s.joint[i] + (1.0 - coverage) * chances[i]
+        p = min(0.999, max(0.001, p))
+        s.joint[i] = log64(p / (1.0 - p))
+        z = own * s.odds[i] + joint * s.joint[i] + first
+        s.q[i] = 1.0 / (1.0 + exp64(-min(10.0, max(-10.0, z))))
+        marginals[i] = s.q[i]
+
+
+@lean_kernel
+def _softmax(n, n_top, sets, weights, features, posterior, joint):
+    """The posterior over candidates, and what of it each likely label has (`joint`)."""
+    highest, total = -np.inf, 0.0
     for i in range(n):
-        _features(
-            state, codes, sets[i], s.votes[i], recency if i == last else 0.0, top, slot_of, n_clusters, s, s.features[i]
-        )
-        posterior[i] = 0.0
+        score = 0.0
         for f in range(FEATURES):
-            posterior[i] += state.weights[f] * s.features[i, f]
-        highest = max(highest, posterior[i])
-    total = 0.0
+            score += weights[f] * features[f, i]
+        posterior[i] = score
     for i in range(n):
-        posterior[i] = math.exp(posterior[i] - highest)
+        highest = max(highest, posterior[i])
+    for i in range(n):
+        posterior[i] = exp64(max(FAINT, posterior[i] - highest))
+    for i in range(n):
         total += posterior[i]
     joint[:n_top] = 0.0
     for i in range(n):
         posterior[i] /= total
-        rows.posterior[row, i] = posterior[i]
-        mask = sets[i]
-        while mask:
-            joint[lowest_bit(mask)] += posterior[i]
-            mask &= mask - ONE
+        for at in range(n_top):
+            joint[at] += posterior[i] if (sets[i] >> np.uint64(at)) & ONE else 0.0
+
+
+@lean_kernel
+def _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, n_labels, slot_of, n_clusters, rows, s):
+    """Posterior over label sets of a row; returns how many candidates there are."""
+    top, sets, n_top, chances = rows.top[row], rows.sets[row], rows.n_top[row], rows.chances[row]
     for i in range(n_top):
-        # the posterior speaks of rows whose set is among the candidates; of others the labels' own probabilities do
-        p = state.coverage[0] * joint[i] + (1.0 - state.coverage[0]) * rows.chances[row, i]
-        p = min(0.999, max(0.001, p))
-        joint[i] = math.log(p / (1.0 - p))
-        z = state.mix[0] * odds[i] + state.mix[1] * joint[i] + state.mix[2]
-        s.q[i] = 1.0 / (1.0 + math.exp(-min(10.0, max(-10.0, z))))
-        rows.marginals[row, i] = s.q[i]
+        s.rank[top[i]] = i
+        s.prior[i] = state.prior_odds[top[i]]
+    for i in range(n_top):
+        p = min(1.0 - FLOOR, max(FLOOR, chances[i]))
+        s.odds[i] = log64(p / (1.0 - p))
+    meet(n_top, top, slot_of, s)
+    n, last = collect(
+        state, n_labels, n_top, top, slot_of, n_clusters, near[row], near_weights[row], near_sizes, near_labels, sets, s
+    )
+    _features(state, codes, n, last, sets, top, slot_of, n_clusters, s)
+    _softmax(n, n_top, sets, state.weights, s.features, s.posterior, s.joint)
+    for i in range(n):
+        rows.posterior[row, i] = s.posterior[i]
+    _mix(state, chances, n_top, rows.marginals[row], s)
     rows.n_sets[row], rows.coverage[row] = n, state.coverage[0]
     return n
 
@@ -321,7 +358,9 @@ def _joint_rows(
 ):  # fmt: skip
     """`joint_block` with memory to work in."""
     for row in range(len(mode)):
-        n = _weigh(state, codes, row, near, near_weights, near_sizes, near_labels, slot_of, n_clusters, rows, s)
+        n = _weigh(
+            state, codes, row, near, near_weights, near_sizes, near_labels, n_labels, slot_of, n_clusters, rows, s
+        )
         if mode[row] & LEARN:
             labels = y_indices[y_indptr[row] : y_indptr[row + 1]]
             _learn_row(state, codes, row, n, labels, unknown, n_labels, slot_of, n_clusters, fading, rows, s)
@@ -342,12 +381,15 @@ def joint_block(
     logs = np.zeros(LARGEST + 1)
     for i in range(LARGEST):
         logs[i + 1] = logs[i] + math.log(i + 1.0)
+    seen = state.sets.counts.shape[1]
     scratch = Scratch(
         np.full(n_labels, -1, dtype=np.int32), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY), np.empty(LIKELY),
-        np.empty((MOST, FEATURES)), np.empty(MOST), np.empty(MOST), np.empty(SEEN, dtype=np.uint64), np.empty(SEEN),
-        logs, np.empty((LARGEST + 1, 2)), np.empty((3, 3)), np.empty(3), np.empty(3), np.empty(3),
+        np.empty(LIKELY), np.empty((MARKS // 8, 256)), np.empty(seen, dtype=np.int64), np.empty(seen),
+        np.empty(SEEN, dtype=np.int64), np.empty(MOST, dtype=np.int64), np.empty(MOST), np.empty(MOST), np.empty(MOST),
+        np.empty(MOST), np.empty((FEATURES, MOST)), np.empty(MOST), logs, np.empty(LARGEST + 1), np.empty(LARGEST + 1),
+        np.empty((3, 3)), np.empty(3), np.empty(3), np.empty(3),
         np.empty(n_labels, dtype=np.bool_), np.empty(n_labels, dtype=np.int32),
-        np.empty(1, dtype=np.uint64), np.empty(len(state.silence), dtype=np.uint64), np.empty(LIKELY, dtype=np.uint64),
+        np.empty(len(state.silence), dtype=np.uint64), np.empty(LIKELY, dtype=np.uint64),
         np.empty(2**PART_BITS, dtype=np.uint64), np.empty(2**PART_BITS),
     )  # fmt: skip
     _joint_rows(
@@ -357,26 +399,31 @@ def joint_block(
 
 
 @kernel
-def independent_block(rows):
-    """The same of labels taken to be independent: candidates are the sets of the most probable labels alone."""
-    odds = np.empty(LIKELY)
+def independent_block(probabilities, n_labels, rows):
+    """The same of labels taken to be independent: candidates are the sets of the most probable labels alone.
+
+    Without `probabilities` (rows, labels) the rows' likely labels are there.
+    """
+    odds, scores = np.empty(LIKELY), np.empty(LIKELY + 1)
+    if len(probabilities):
+        likely_block(probabilities, n_labels, rows.n_top, rows.top, rows.chances)
     for row in range(len(rows.n_top)):
-        n_top = rows.n_top[row]
-        for i in range(n_top):
-            p = rows.chances[row, i]
-            rows.marginals[row, i] = p
-            p = min(1.0 - FLOOR, max(FLOOR, p))
-            odds[i] = math.log(p / (1.0 - p))
-        n, mask, score, total, highest = 0, np.uint64(0), 0.0, 0.0, 0.0
-        for i in range(n_top):  # scores rise up to the labels that are likelier than not
-            highest += max(0.0, odds[i])
-        for i in range(n_top + 1):
-            rows.sets[row, n], rows.posterior[row, n] = mask, math.exp(score - highest)
-            total += math.exp(score - highest)
-            n += 1
-            if i < n_top:
-                mask |= ONE << np.uint64(i)
-                score += odds[i]
+        n, chances, marginals = rows.n_top[row], rows.chances[row], rows.marginals[row]
         for i in range(n):
-            rows.posterior[row, i] /= total
-        rows.n_sets[row] = n
+            p = min(1.0 - FLOOR, max(FLOOR, chances[i]))
+            odds[i] = log64(p / (1.0 - p))
+        scores[0], highest, total = 0.0, 0.0, 0.0
+        for i in range(n):  # scores rise up to the labels that are likelier than not
+            marginals[i] = chances[i]
+            scores[i + 1] = scores[i] + odds[i]
+            highest += max(0.0, odds[i])
+        for i in range(n + 1):
+            scores[i] = exp64(max(FAINT, scores[i] - highest))
+        mask = np.uint64(0)
+        for i in range(n + 1):
+            total += scores[i]
+            rows.sets[row, i] = mask
+            mask |= ONE << np.uint64(i)
+        for i in range(n + 1):
+            rows.posterior[row, i] = scores[i] / total
+        rows.n_sets[row] = n + 1

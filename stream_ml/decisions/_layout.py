@@ -66,20 +66,27 @@ class Scratch(NamedTuple):
     prior: NDArray[np.float64]  # (LIKELY,)
     joint: NDArray[np.float64]  # (LIKELY,)
     q: NDArray[np.float64]  # (LIKELY,)
-    features: NDArray[np.float64]  # (MOST, FEATURES)
+    gain: NDArray[np.float64]  # (LIKELY,) what each likely label adds to a quick score
+    by_byte: NDArray[np.float64]  # (MARKS / 8, 256) the same of each byte of marks, if those are labels
+    places: NDArray[np.int64]  # (sets,) sets of likely labels, in the table of whole sets
+    scores: NDArray[np.float64]  # (sets,) and their quick scores
+    found: NDArray[np.int64]  # (SEEN,) the best of them
+    place_of: NDArray[np.int64]  # (MOST,) each candidate's place in that table
     votes: NDArray[np.float64]  # (MOST,)
+    counts: NDArray[np.float64]  # (MOST,)
+    chance: NDArray[np.float64]  # (MOST,) summed prior log-odds
+    novel: NDArray[np.float64]  # (MOST,) share of each candidate's size, then of that what a set like it has
+    features: NDArray[np.float64]  # (FEATURES, MOST)
     posterior: NDArray[np.float64]  # (MOST,)
-    masks: NDArray[np.uint64]  # (SEEN,)
-    scores: NDArray[np.float64]  # (SEEN,)
     logs: NDArray[np.float64]  # (LARGEST + 1,) log factorials
-    by_size: NDArray[np.float64]  # (LARGEST + 1, 2)
+    share: NDArray[np.float64]  # (LARGEST + 1,) smoothed share of each cardinality
+    beyond: NDArray[np.float64]  # (LARGEST + 1,) log of that beyond what Poisson's law gives
     factor: NDArray[np.float64]  # (3, 3)
     step: NDArray[np.float64]  # (3,)
     gradient: NDArray[np.float64]  # (3,)
     inputs: NDArray[np.float64]  # (3,)
     done: NDArray[np.bool_]  # (L,)
     part: NDArray[np.int32]  # (L,)
-    strange: NDArray[np.uint64]  # (1,) marks that no likely label has
     likely: NDArray[np.uint64]  # (clusters,) the likely labels of a cluster, as a mask; of those that have any
     mates: NDArray[np.uint64]  # (LIKELY,) the same of each likely label's cluster
     parts: NDArray[np.uint64]  # (2**PART_BITS,) parts of candidates, as masks, whose worth is known; 0: none

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_ml.jit import kernel, lean_kernel
 
-__all__ = ["SetTables", "count_set", "find_set", "mark_of", "project_sets", "scale_sets", "set_hash"]
+__all__ = ["MARKS", "SetTables", "count_set", "find_set", "mark_of", "project_sets", "scale_sets", "set_hash"]
 
 
 class SetTables(NamedTuple):
@@ -29,6 +29,10 @@ class SetTables(NamedTuple):
     chain: NDArray[np.int32]  # (tables, capacity), -1 at the end
     used: NDArray[np.int64]  # (tables,)
     marks: NDArray[np.uint64]  # (tables, capacity) marks of the labels (see `mark_of`); follow from them
+
+
+MARKS = 64
+"""Up to so many labels have marks of their own."""
 
 
 @lean_kernel

@@ -128,9 +128,7 @@ class JointPosterior:
 
         `unknown` is the block's own (`Batch.unknown_labels`).
         """
-        rows = _new_rows(len(block))
-        k.likely_block(probabilities, self.n_labels, rows.n_top, rows.top, rows.chances)
-        return self._posterior(rows, nearest, block, unknown)
+        return self._posterior(_new_rows(len(block)), probabilities, nearest, block, unknown)
 
     def process_likely(
         self,
@@ -143,12 +141,22 @@ class JointPosterior:
     ) -> JointRows:
         """The same given each row's most probable labels alone, and their probabilities: (rows, LIKELY), best first."""
         rows = _new_rows(len(block))._replace(n_top=n_top, top=top, chances=chances)
-        return self._posterior(rows, nearest, block, unknown)
+        return self._posterior(rows, chances[:0], nearest, block, unknown)
 
-    def _posterior(self, rows: JointRows, nearest: Nearest, block: Batch, unknown: NDArray[np.bool_]) -> JointRows:
+    def _posterior(
+        self,
+        rows: JointRows,
+        probabilities: NDArray[np.float32],
+        nearest: Nearest,
+        block: Batch,
+        unknown: NDArray[np.bool_],
+    ) -> JointRows:
+        """The posterior, written to `rows`, where the likely labels are unless there are `probabilities`."""
         if not self.enabled:
-            k.independent_block(rows)
+            k.independent_block(probabilities, self.n_labels, rows)
             return rows
+        if len(probabilities):
+            k.likely_block(probabilities, self.n_labels, rows.n_top, rows.top, rows.chances)
         k.joint_block(
             self.state,
             self.codes,
@@ -197,15 +205,15 @@ class JointPosterior:
 
 
 def _new_rows(n: int) -> JointRows:
-    """Room for the posterior of so many rows."""
+    """Room for the posterior of so many rows; what their labels and candidates do not fill stays as it is."""
     return JointRows(
-        np.zeros(n, dtype=np.int32),
-        np.zeros((n, LIKELY), dtype=np.int32),
-        np.zeros((n, LIKELY), dtype=np.float32),
-        np.zeros((n, LIKELY), dtype=np.float32),
-        np.zeros(n, dtype=np.int32),
-        np.zeros((n, MOST), dtype=np.uint64),
-        np.zeros((n, MOST), dtype=np.float32),
+        np.empty(n, dtype=np.int32),
+        np.empty((n, LIKELY), dtype=np.int32),
+        np.empty((n, LIKELY), dtype=np.float32),
+        np.empty((n, LIKELY), dtype=np.float32),
+        np.empty(n, dtype=np.int32),
+        np.empty((n, MOST), dtype=np.uint64),
+        np.empty((n, MOST), dtype=np.float32),
         np.zeros(n, dtype=np.float32),
     )
 

@@ -93,8 +93,10 @@ class Deciders:
         n = len(block)
         common, per_label, frequency = self._thresholds(rows, block, unknown)
         cuts = {"micro_f1": common, "macro_f1": per_label}
-        # more likely labels than a candidate can hold: the others are taken one by one
-        full = np.flatnonzero((rows.n_top == LIKELY) & ((block.mode & PREDICT) != 0)).tolist()
+        full: list[int] = []
+        if probabilities is not None and self.n_labels > LIKELY:
+            # more likely labels than a candidate can hold: the others are taken one by one
+            full = np.flatnonzero((rows.n_top == LIKELY) & ((block.mode & PREDICT) != 0)).tolist()
         result = {}
         for objective in objectives:
             indptr = np.empty(n + 1, dtype=np.int64)
@@ -121,8 +123,11 @@ class Deciders:
         return result
 
     def _thresholds(self, rows: JointRows, block: Batch, unknown: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Of each row's likely labels the threshold of all, the label's own, its frequency: (3, rows, LIKELY)."""
-        out = np.ones((3, len(block), LIKELY))
+        """Of each row's likely labels the threshold of all, the label's own, its frequency: (3, rows, LIKELY).
+
+        What is there beyond the likely labels means nothing.
+        """
+        out = np.empty((3, len(block), LIKELY))
         t.thresholds_block(self.state, rows, block.y_indptr, block.y_indices, block.mode, unknown, self.fading, *out)
         return out
 
@@ -141,7 +146,7 @@ class Deciders:
         cuts = np.ones((len(block), LIKELY))
         for row, (q, n) in enumerate(zip(rows.marginals, rows.n_top, strict=True)):
             if objective == "example_f1":
-                cuts[row] = 0.5 * d.expected_f1(q, n)
+                cuts[row] = 0.5 * d.expected_f1(q, n, np.empty(LIKELY))
             else:
                 d.balanced_cuts(q, n, per_label[row], frequency[row], F_SHARE, RARITY, OWN_SHARE, cuts[row])
         return cuts

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from reference import decisions as twin
 
 from stream_ml.decisions import OBJECTIVES, Deciders, JointPosterior
-from stream_ml.decisions._candidate_kernels import lowest_bit
-from stream_ml.decisions._layout import LIKELY, MOST, JointRows
+from stream_ml.decisions._bit_kernels import bits_in, lowest_bit
+from stream_ml.decisions._candidate_kernels import HOPELESS, _bounds
+from stream_ml.decisions._layout import LIKELY, MOST, SEEN, JointRows
 from stream_ml.decisions._set_kernels import SetTables, count_set, find_set, set_hash
 from stream_ml.decisions._threshold_kernels import _bin_of, thresholds_block
 from stream_ml.decisions.joint import FIRST_WEIGHTS, _codes
@@ -69,8 +70,22 @@ def test_set_tables(seed, capacity, n):
 
 @quick
 @given(st.integers(1, 2**64 - 1))
-def test_lowest_bit(mask):
+def test_bits(mask):
     assert lowest_bit(np.uint64(mask)) == twin.lowest_bit(mask)
+    assert bits_in(np.uint64(mask)) == twin.bits_in(mask)
+
+
+@quick
+@given(seeds, st.integers(0, 200), st.sampled_from([2, 9, 1000]))
+def test_the_best_scores_are_bounded(seed, n, values):
+    """With many that are equal, and with hardly any: of equal scores the first are taken."""
+    scores = np.random.default_rng(seed).integers(0, values, n) * (10.0 / values)
+    low, high, sure = _bounds(scores, n, scores.max(initial=-np.inf))
+    assert sure == np.count_nonzero(scores >= high)
+    near = np.flatnonzero(scores >= scores.max(initial=-np.inf) - HOPELESS)
+    best = np.sort(near[np.argsort(-scores[near], kind="stable")[:SEEN]])
+    spare = np.flatnonzero((scores >= low) & (scores < high))[: SEEN - sure]
+    np.testing.assert_array_equal(np.sort(np.concatenate([np.flatnonzero(scores >= high), spare])), best)
 
 
 @quick
@@ -161,9 +176,11 @@ def compare(got, expected):
 
 
 @quick
-@given(seeds, st.integers(1, 90), st.integers(1, 9), st.sampled_from([1.0, 0.9998, 0.9]), st.integers(1, 3))
+@given(
+    seeds, st.integers(1, 90), st.integers(1, 9) | st.just(70), st.sampled_from([1.0, 0.9998, 0.9]), st.integers(1, 3)
+)
 def test_joint_block(seed, n, n_labels, fading, n_clusters):
-    """Covers every kernel of `_joint_kernels` and, by its counts, those of `_set_kernels`."""
+    """Every kernel of `_joint_kernels`, those of `_set_kernels` by its counts; with labels that share marks."""
     batch, p, nearest, sets = random_stream(seed, n, n_labels)
     slot_of = np.random.default_rng(seed).integers(-1 if n_clusters > 1 else 0, n_clusters, n_labels)
     joint = JointPosterior(fading=fading)

@@ -76,6 +76,10 @@ def lowest_bit(mask):
     return next(i for i in range(64) if mask >> i & 1)
 
 
+def bits_in(mask):
+    return bin(mask).count("1")
+
+
 def project_sets(whole, slot_of, n_clusters, capacity=256, width=32):
     """A table per cluster of the parts that whole sets have in it, and the clusters' masses."""
     tables, mass = [Table(capacity, width) for _ in range(n_clusters)], [0.0] * n_clusters
@@ -128,15 +132,26 @@ class Joint:
             by_counts = math.log((none + NOVEL * math.exp(chance)) / (self.rows + NOVEL)) - chance
             self.silence.append((chance, by_counts))
 
-    def _best_seen(self, table, odds, skip, most):
-        """(set, score) of the sets of likely labels that a quick score likes best."""
-        scored = []
-        for labels, count in table.entries:
-            if mask_of(labels, odds) is not None:
-                score = sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
-                scored.append((labels, score + QUICK * (math.log(count) - skip)))
+    def _quick_score(self, labels, odds):
+        """Sum of what each label adds (`_quick_gains`)."""
+        return sum(odds[m] - QUICK * self.prior_odds[m] for m in labels)
+
+    def _quickly(self, table, odds, skip):
+        """(set, score) of the sets of likely labels (among which `_familiar` looks), in the order of their places."""
+        counted = [(y, count) for y, count in table.entries if mask_of(y, odds) is not None]
+        return [(y, self._quick_score(y, odds) + QUICK * (math.log(count) - skip)) for y, count in counted]
+
+    def _best_seen(self, odds):
+        """The sets that a quick score likes best, those between the `_bounds` of the best, in the order of places."""
+        scored = self._quickly(self.sets, odds, 0.0)
         best = max((score for _, score in scored), default=0.0)
-        return sorted((item for item in scored if item[1] >= best - HOPELESS), key=lambda item: -item[1])[:most]
+        near = [i for i in range(len(scored)) if scored[i][1] >= best - HOPELESS]
+        return [scored[i][0] for i in sorted(sorted(near, key=lambda i: -scored[i][1])[:SEEN])]
+
+    def _best_part(self, cluster, odds, skip):
+        """The first part that a quick score likes best, and its score; the kernel looks at `_frequent` parts alone."""
+        scored = self._quickly(self.cluster_sets[cluster], odds, skip)
+        return [max(scored, key=lambda item: item[1])] if scored else []
 
     def _cluster_modes(self, odds):
         union = set()
@@ -147,19 +162,22 @@ class Joint:
             options = [
                 (positive, sum(odds[m] for m in positive) + QUICK * (math.log(NOVEL) - rows + chance)),
                 (set(), QUICK * (silence + chance)),
-                *self._best_seen(self.cluster_sets[cluster], odds, rows, 1),
+                *self._best_part(cluster, odds, rows),
             ]
             union |= max(options, key=lambda option: option[1])[0]
         return frozenset(union)
 
     def collect(self, top, odds, near):
-        """Candidates, their share of the neighbours' votes, and the place of the last set (or None)."""
+        """Candidates, their share of the neighbours' votes, and the place of the last set (or None).
+
+        Twin of `_collect_seen`, too.
+        """
         candidates = [frozenset()]
         for i, label in enumerate(top[:PREFIXES]):
             if odds[label] < -4:
                 break
             candidates.append(frozenset(top[: i + 1]))
-        for labels, _ in self._best_seen(self.sets, odds, 0.0, SEEN):
+        for labels in self._best_seen(odds):
             _add_candidate(candidates, labels)
         votes, total = {}, 1e-9
         for labels, weight in near:
@@ -175,17 +193,20 @@ class Joint:
             _add_candidate(candidates, self._cluster_modes(odds))
         return candidates, [votes.get(i, 0.0) / total for i in range(len(candidates))], last
 
-    def _of_size(self, size):
+    def _by_size(self, size):
         poisson = math.exp(size * math.log(self.mean + FLOOR) - self.mean) / math.factorial(size)
         share = (self.cardinality[size] + poisson) / (self.rows + 1)
         return share, math.log(share + 1e-12) - math.log(poisson + 1e-12)
 
+    def _count_of(self, labels):
+        return self.sets.count(labels)
+
     def _features(self, labels, votes, is_last, odds):
         size = len(labels)
         chance = sum(self.prior_odds[m] for m in labels)
-        sizes, beyond_poisson = self._of_size(size)
+        sizes, beyond_poisson = self._by_size(size)
         novel = sizes * min(1.0, math.exp(chance - size * self.log_odds_sum) * math.factorial(size))
-        count = self.sets.count(labels)
+        count = self._count_of(labels)
         return [
             sum(odds[m] for m in labels),
             math.log((count + NOVEL * novel) / (self.rows + NOVEL) + 1e-30) - chance,
@@ -250,6 +271,17 @@ class Joint:
                     self.mix_information[i][j] += value * (1 - value) * x[i] * x[j]
         self.mix = [w - s for w, s in zip(self.mix, solve(self.mix_information, gradient), strict=True)]
 
+    def _softmax(self, scores):
+        expo = [math.exp(score - max(scores)) for score in scores]
+        return [e / sum(expo) for e in expo]
+
+    def _covered(self, joint, p):
+        return min(0.999, max(0.001, self.coverage * joint + (1.0 - self.coverage) * p))
+
+    def _mix(self, inputs):
+        z = sum(w * x for w, x in zip(self.mix, inputs, strict=True))
+        return 1 / (1 + math.exp(-min(10.0, max(-10.0, z))))
+
     def row(self, p, near, labels, hidden, mode):
         """Posterior of one row, as a dict; then it is learned if `mode` says so."""
         top = likely_block(p)
@@ -257,15 +289,12 @@ class Joint:
         candidates, votes, last = self.collect(top, odds, near)
         features = [self._features(c, votes[i], i == last, odds) for i, c in enumerate(candidates)]
         scores = [sum(w * f for w, f in zip(self.weights, row, strict=True)) for row in features]
-        expo = [math.exp(s - max(scores)) for s in scores]
-        posterior = [e / sum(expo) for e in expo]
+        posterior = self._softmax(scores)
         inputs, q = [], []
         for m in top:
             joint = sum(v for v, c in zip(posterior, candidates, strict=True) if m in c)
-            joint = min(0.999, max(0.001, self.coverage * joint + (1.0 - self.coverage) * p[m]))
-            inputs.append((odds[m], logit(joint), 1.0))
-            z = sum(w * x for w, x in zip(self.mix, inputs[-1], strict=True))
-            q.append(1 / (1 + math.exp(-min(10.0, max(-10.0, z)))))
+            inputs.append((odds[m], logit(self._covered(joint, p[m])), 1.0))
+            q.append(self._mix(inputs[-1]))
         result = {"top": top, "q": q, "sets": candidates, "posterior": posterior, "coverage": self.coverage}
         if mode & 2:
             found = labels in candidates
