@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,18 @@ from numba import njit
 
 from floor.needs import adwin_values
 from floor.work import Work, nbytes
-from stream_ml.trees._layout import ALTERNATE, DEPTH, PARENT, ROOT, SLOT
+from stream_ml.trees._layout import (
+    ALTERNATE,
+    DEPTH,
+    LAST_ATTEMPT,
+    NEXT_REFRESH,
+    PARENT,
+    READY,
+    ROOT,
+    ROWS,
+    SLOT,
+    Leaf,
+)
 from stream_ml.trees._leaf_kernels import leaf_votes, route
 
 __all__ = ["process_rows", "route_labels", "scatter_logits", "search_splits"]
@@ -53,8 +65,7 @@ def process_rows(a: Any) -> Work:
     of numeric ones thrice, an operation, or 6, for each of n c; every fourth row teaches its factor, c exponentials.
     Labelsets: 8 candidates of 24 bytes. Observers: of each entry, for the row and each positive label, a count read and
     written, of numeric ones count, mean and squares, 8 operations and a division. ADWIN: one value for each test
-    watched. Alternate subtrees observe, too. What a leaf now and then does besides, naive Bayes' coefficients and split
-    attempts that fail, is not counted."""
+    watched. Alternate subtrees observe, too. And what falls due at a leaf meanwhile."""
     rows, labels = a.said - a.start, a.nodes.positives.shape[1]
     found, root = np.zeros(FIELDS), int(a.space.counters[ROOT])
     x = a.x_indptr, a.x_indices, a.x_values
@@ -72,7 +83,53 @@ def process_rows(a: Any) -> Work:
     work.do(flop_64=found[OBSERVED] + 8 * found[NUMERIC_OBSERVED], root_64=found[NUMERIC_OBSERVED])
     buckets = float(a.bank.sizes[root if a.settings.drift else 0].sum())
     work += adwin_values(found[WATCHED], buckets, nbytes(a.bank))
+    seen = np.zeros(len(a.nodes.ints))
+    _leaves(a.nodes, a.table, a.settings, *x, a.mode, root, a.start, a.said, seen)
+    for leaf in np.flatnonzero(seen).tolist():
+        slot = int(a.nodes.ints[leaf, SLOT])
+        if slot >= 0:
+            work += _due(a, leaf, slot, seen[leaf])
     return work
+
+
+@njit
+def _leaves(nodes, table, settings, indptr, indices, values, mode, root, start, stop, seen):
+    """Count the learned rows that come to each leaf."""
+    for row in range(start, stop):
+        lo, hi = indptr[row], indptr[row + 1]
+        seen[route(nodes, table, settings.sparse, indices, values, lo, hi, root)[0]] += 1.0 if mode[row] & 2 else 0.0
+
+
+def _due(a: Any, leaf: int, slot: int, seen: float) -> Work:
+    """Naive Bayes' coefficients and a split attempt that failed, if the last of them came with one of so many rows."""
+    work, slots, rows = Work(), a.slots, float(a.slots.reals[slot, ROWS])
+    following = float(slots.reals[slot, NEXT_REFRESH])  # at r rows it becomes r + max(50, r // 2)
+    last = following - 50.0 if following <= 150.0 else (2.0 * following + 1.0) // 3.0
+    if slots.reals[slot, READY] > 0.0 and rows - last < seen:
+        work += _prepared(a, slot)
+    if rows - float(a.nodes.reals[leaf, LAST_ATTEMPT]) < seen:
+        observed = Leaf(slots.cells[slot], slots.positives[slot], slots.low[slot], slots.high[slot], rows, 0.0, 0.0)
+        work += search_splits(SimpleNamespace(leaf=observed, table=a.table, settings=a.settings))
+    return work
+
+
+def _prepared(a: Any, slot: int) -> Work:
+    """The statistics of all features met, 8 (c + 1) bytes a cell; coefficients written, 4 c. For each cell and label
+    that has rows with and without it a logarithm, two divisions, 8 operations; in sparse data one more for its absence;
+    of numeric features whose values differ one more, 20 and 6 divisions."""
+    cells, positives, rows = a.slots.cells[slot], a.slots.positives[slot], a.slots.reals[slot, ROWS]
+    sparse, missing_cells = a.settings.sparse, a.settings.missing_cells
+    stored, width = _stored(cells, a.table, missing_cells)
+    met, nominal = stored > 0.0, a.table.arities > 0
+    labels, c = int(((positives > 0.0) & (positives < rows)).sum()), len(positives)
+    read = float(width[met].sum())
+    numeric, absent = float((met & ~nominal).sum()), float(met.sum()) * sparse
+    spread = a.table.offsets[:-1][met & ~nominal] + missing_cells + 2
+    varied = float((cells[spread, -1] > 0.0).sum())
+    ratios = labels * (float(width[met & nominal].sum()) + absent + numeric * sparse)
+    work = Work().touch(8 * (c + 1) * read + 8 * len(met), nbytes(cells)).touch(4 * c * read, nbytes(a.slots.coefs))
+    work.do(log_32=ratios + labels * varied, root_64=2 * ratios + 6 * labels * varied)
+    return work.do(flop_64=8 * ratios + 20 * labels * varied)
 
 
 def _stored(cells: Any, table: Any, missing_cells: int) -> Any:
