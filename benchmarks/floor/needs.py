@@ -129,7 +129,7 @@ def stack_block(a: Any) -> Work:
     far: 4 L. Four operations for each of E L; 5, a root and a division for each of E of labels whose error counts; E (E
     + 1) for those whose curvature counts; a Newton step by Cholesky, E^3 / 3 + 2 E^2, at each of the first 1000 rows,
     then at every fourth; an exponential and a division for each label."""
-    rows, e = len(a.mode), len(a.inputs)
+    rows, e = len(a.mode), a.logits.shape[1] + 1
     error = a.out[:, : a.n_labels].astype(np.float64)
     error[np.repeat(np.arange(rows), np.diff(a.y_indptr)), a.y_indices] -= 1.0
     error = np.abs(error)
