@@ -163,7 +163,7 @@ class ExpertPool:
         of_all = (block.y_indptr, block.y_indices, block.mode, unknown, self.n_labels)
         frequencies = (self._buffers[-1], logits[:, PRIOR], logits[:, RECENCY])
         k.frequency_block(self.prior, self.recency, *of_all, self.prior_fading, *frequencies)
-        slots = np.flatnonzero(awake[: len(self.linear)])
+        slots = awake[: len(self.linear)].nonzero()[0]
         share = min(threads(), len(slots)) if together else 1  # experts that one thread takes share a call
         known = [
             partial(
@@ -294,8 +294,10 @@ def _bayes_specs(d: int, m: int) -> dict[str, Spec]:
 
 def _once(block: Batch) -> Batch:
     """The block without learning what was learned before."""
-    again = (block.mode & AGAIN) != 0
-    return replace(block, mode=np.where(again, block.mode & ~np.uint8(LEARN), block.mode)) if again.any() else block
+    again = block.mode & AGAIN
+    return (
+        replace(block, mode=np.where(again != 0, block.mode & ~np.uint8(LEARN), block.mode)) if again.any() else block
+    )
 
 
 def _filled(block: Batch, unknown: NDArray[np.bool_], logits: NDArray[np.float32]) -> Batch:

@@ -102,7 +102,7 @@ class Stacking:
             mode,
             unknown,
             self.n_labels,
-            np.flatnonzero(self.state.aside > self.state.learned[0]),
+            (self.state.aside > self.state.learned[0]).nonzero()[0],
             self.own_rate,
             self.decay,
             self.ridge,

@@ -270,9 +270,9 @@ class LabelClusters:
         `instance` is the number of instances learned. What is done depends on the counts and on the numbers at which
         this is called, not on how the rows came in.
         """
-        if not self.n_labels or not (total := self.statistics.total()):
-            return []
         if instance < min(self._regroup_at, *(self._test_at.get(c, 0) for c in (BETWEEN, *self.groups.partition))):
+            return []
+        if not self.n_labels or not (total := self.statistics.total()):
             return []
         graph, rules = Graph(self.statistics, total), self._rules()
         changes = _Changes(self, graph, instance)
