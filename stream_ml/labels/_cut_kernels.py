@@ -246,7 +246,9 @@ def cut_in_two(
         )  # fmt: skip
     keeps = _keeps(first, second, near, beyond, n, sides, tau, found)
     found[GAP] = _gap(a, b, both, n_both, settled, sides)
-    ones = np.count_nonzero(sides)
+    ones = 0  # numpy's way to count would load what only a compiler needs
+    for i in range(k):
+        ones += sides[i]
     if min(ones, k - ones) < floor:
         return False
     return pivot or k == 2 or (keeps and max(_extent(found), found[GAP]) > found[EPS])

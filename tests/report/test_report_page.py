@@ -17,6 +17,7 @@ from markupsafe import escape as markup_escape
 
 from stream_ml.cli import report as command
 from stream_ml.cli.main import main
+from stream_ml.labels._cut_kernels import STATISTICS
 from stream_ml.report import words
 from stream_ml.report.contents import TOLD, contents_of, label_rows, metric_rows
 from stream_ml.report.run_data import RunData, read_run
@@ -123,7 +124,7 @@ def test_every_number_of_a_change_has_a_meaning():
     root = Path(words.__file__).parents[1]
     sources = "".join((root / name).read_text() for name in ("labels/odac.py", "labels/cut.py", "ihomer/watch.py"))
     lines = re.findall(r"reason = (?:reason \| )?\{[^}]*\}|reason \| \{[^}]*\}", sources)
-    names = {name for line in lines for name in re.findall(r'"(\w+)":', line)}
+    names = {name for line in lines for name in re.findall(r'"(\w+)":', line)} | set(STATISTICS)
     assert {"d0", "avg", "gained_share", "moved", "excess_after", "kept_after", "rise"} <= names
     assert names <= set(words.STATISTICS)
 
