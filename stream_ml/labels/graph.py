@@ -147,3 +147,23 @@ class Graph:
         inside = np.zeros(n_slots)
         weight_inside(self.indptr, self.neighbours, weight, slot_of, inside)
         return inside
+
+    def excess_inside(self, slot_of: NDArray[np.int64]) -> float:
+        """Summed excess of the pairs inside slots; labels with slot -1 left out."""
+        return float(self.weight_inside(self.excess, slot_of, int(slot_of.max()) + 1).sum())
+
+    def kept_beyond_random(self, slot_of: NDArray[np.int64], total: float) -> float:
+        """Share of the excess `total` that is kept, less what random clusters of these sizes would keep (-1 left out).
+
+        Without the latter, fewer and larger clusters would always be better.
+        """
+        size = np.bincount(slot_of[slot_of >= 0])
+        n = int(size.sum())
+        return self.excess_inside(slot_of) / max(total, 1e-12) - float((size * (size - 1)).sum()) / (n * (n - 1))
+
+    def similarity_kept(self, cluster_of: NDArray[np.int32]) -> float:
+        """Share of the summed similarity of all pairs that lies inside clusters; 1 when there is none."""
+        slot_of = np.unique(cluster_of, return_inverse=True)[1]
+        total = float(self.jaccard.sum()) / 2
+        inside = float(self.weight_inside(self.jaccard, slot_of, int(slot_of.max()) + 1).sum())
+        return min(1.0, inside / total) if total > 0 else 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Groups"]
+__all__ = ["Groups", "regrouped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,30 @@ class Groups:
         parts = (members[a:b] for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
         partition = dict(zip(ids.tolist(), parts, strict=True))
         return cls(ids.astype(np.int64), size.astype(np.int64), slot_of.astype(np.int64), members, starts, partition)
+
+
+def regrouped(
+    partition: dict[int, NDArray[np.int32]], slot_of: NDArray[np.int64]
+) -> list[tuple[dict[int, NDArray[np.int32]], list[int]]]:
+    """Clusters and the new groups that share labels with them, directly or through others; unchanged ones left out."""
+    of_slot: dict[int, list[int]] = {}
+    slots_of = {cluster: np.unique(slot_of[labels]).tolist() for cluster, labels in partition.items()}
+    for cluster, slots in slots_of.items():
+        for slot in slots:
+            of_slot.setdefault(slot, []).append(cluster)
+    found, done = [], set()
+    for start in partition:
+        if start in done:
+            continue
+        clusters, slots, todo = [], [], [start]
+        done.add(start)
+        while todo:
+            clusters.append(cluster := todo.pop())
+            for slot in slots_of[cluster]:
+                if slot not in slots:
+                    slots.append(slot)
+                    todo += [c for c in of_slot[slot] if c not in done]
+                    done.update(of_slot[slot])
+        if len(clusters) > 1 or len(slots) > 1:
+            found.append(({c: partition[c] for c in sorted(clusters)}, sorted(slots)))
+    return found

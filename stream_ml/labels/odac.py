@@ -15,7 +15,7 @@ from stream_ml.labels.change import Change
 from stream_ml.labels.cooccurrence import MAX_ROW_LABELS, Cooccurrence
 from stream_ml.labels.cut import Rules, cut_all, cut_cluster, group_labels
 from stream_ml.labels.graph import Graph
-from stream_ml.labels.groups import Groups
+from stream_ml.labels.groups import Groups, regrouped
 from stream_ml.labels.tree import ClusterTree
 from stream_ml.states import LARGEST, Part, Spec
 
@@ -260,7 +260,7 @@ class LabelClusters:
     def similarity_kept(self) -> float:
         """Share of the summed Jaccard similarity of all pairs that lies inside clusters; 1 when there is none."""
         graph = Graph(self.statistics, self.statistics.total())
-        return _kept(graph, graph.jaccard, self.cluster_of)
+        return graph.similarity_kept(self.cluster_of)
 
     # -- changing it ----------------------------------------------------------------------------------------------
 
@@ -408,8 +408,8 @@ class LabelClusters:
         for s, group in enumerate(groups):
             slot_of[group] = s
         present = np.where(slot_of < 0, -1, self.groups.slot_of)
-        total = _inside(graph, graph.excess, np.where(slot_of < 0, -1, 0))
-        now, then = (_beyond_random(graph, slots, total) for slots in (present, slot_of))
+        total = graph.excess_inside(np.where(slot_of < 0, -1, 0))
+        now, then = (graph.kept_beyond_random(slots, total) for slots in (present, slot_of))
         enough = (then - now) * total > REGROUP_LEAST * graph.jaccard.sum() / 2
         if then <= REGROUP_GAIN * now or not enough:
             return
@@ -422,7 +422,7 @@ class LabelClusters:
             elif stays.any():
                 slot_of[labels[stays]] = np.bincount(slot_of[labels[~stays]]).argmax()
         reason = {"eps": rules.bound(graph.total), "n": graph.total, "excess_before": now, "excess_after": then}
-        for before, slots in _components(self.partition, slot_of):
+        for before, slots in regrouped(self.partition, slot_of):
             parts = [np.flatnonzero(slot_of == s).astype(np.int32) for s in slots]
             after = {self._new_id(): part for part in parts}
             kind: Literal["split", "merge", "move"] = "split" if len(before) == 1 else "merge"
@@ -472,28 +472,6 @@ class LabelClusters:
         self.history = deque(map(Change.from_dict, changes), maxlen=HISTORY)
 
 
-def _inside(graph: Graph, weight: NDArray[np.float64], slot_of: NDArray[np.int64]) -> float:
-    """Summed weight of the pairs inside slots; labels with slot -1 left out."""
-    return float(graph.weight_inside(weight, slot_of, int(slot_of.max()) + 1).sum())
-
-
-def _beyond_random(graph: Graph, slot_of: NDArray[np.int64], total: float) -> float:
-    """Share of the excess `total` that is kept, less what random clusters of these sizes would keep (-1 left out).
-
-    Without the latter, fewer and larger clusters would always be better.
-    """
-    size = np.bincount(slot_of[slot_of >= 0])
-    n = int(size.sum())
-    return _inside(graph, graph.excess, slot_of) / max(total, 1e-12) - float((size * (size - 1)).sum()) / (n * (n - 1))
-
-
-def _kept(graph: Graph, weight: NDArray[np.float64], cluster_of: NDArray[np.int32]) -> float:
-    """Share of the weight of all pairs that lies inside clusters; 1 when there is none."""
-    slot_of = np.unique(cluster_of, return_inverse=True)[1]
-    total = float(weight.sum()) / 2
-    return min(1.0, _inside(graph, weight, slot_of) / total) if total > 0 else 1.0
-
-
 class _Changes:
     """Changes of one check: each is carried out, and told with the share of similarity kept before and after."""
 
@@ -517,7 +495,7 @@ class _Changes:
         clusters = self.clusters
         if self._kept is None:
             self._total = float(self.graph.jaccard.sum()) / 2
-            self._kept = _kept(self.graph, self.graph.jaccard, clusters.cluster_of)
+            self._kept = self.graph.similarity_kept(clusters.cluster_of)
         kept = self._kept
         if self._total:
             gained = self._inside(list(after.values())) - self._inside(list(before.values()))
@@ -531,30 +509,3 @@ class _Changes:
         reason = reason | {"kept_before": kept, "kept_after": self._kept}
         was, now = ({c: labels.tolist() for c, labels in side.items()} for side in (before, after))
         self.made.append(Change(kind, self.instance, was, now, reason))
-
-
-def _components(
-    partition: dict[int, NDArray[np.int32]], slot_of: NDArray[np.int64]
-) -> list[tuple[dict[int, NDArray[np.int32]], list[int]]]:
-    """Clusters and the new groups that share labels with them, directly or through others; unchanged ones left out."""
-    of_slot: dict[int, list[int]] = {}
-    slots_of = {cluster: np.unique(slot_of[labels]).tolist() for cluster, labels in partition.items()}
-    for cluster, slots in slots_of.items():
-        for slot in slots:
-            of_slot.setdefault(slot, []).append(cluster)
-    found, done = [], set()
-    for start in partition:
-        if start in done:
-            continue
-        clusters, slots, todo = [], [], [start]
-        done.add(start)
-        while todo:
-            clusters.append(cluster := todo.pop())
-            for slot in slots_of[cluster]:
-                if slot not in slots:
-                    slots.append(slot)
-                    todo += [c for c in of_slot[slot] if c not in done]
-                    done.update(of_slot[slot])
-        if len(clusters) > 1 or len(slots) > 1:
-            found.append(({c: partition[c] for c in sorted(clusters)}, sorted(slots)))
-    return found
