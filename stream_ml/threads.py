@@ -56,7 +56,7 @@ def _usual() -> int:
 def set_threads(n: int | None) -> None:
     """Learn with `n` threads from now on, in this process; None: as many as its environment says.
 
-    Results do not depend on it. Two cores make learning 1.2 to 1.7 times as fast (docs/performance.md); where
+    Results do not depend on it. Two cores make learning 1.2 to 1.6 times as fast (docs/performance.md); where
     several models learn at a time, each in a process of its own, one thread is best.
 
     Raises
