@@ -14,7 +14,6 @@ from stream_ml.evaluation._kernels import calibration_rows, score_rows, top_hits
 from stream_ml.evaluation.prequential import Model
 from stream_ml.ihomer import IHomerClassifier, IHomerParameters
 from stream_ml.jit import when_compiling
-from stream_ml.labels.graph import linked_groups
 from stream_ml.streams.batch import LEARN, PREDICT, Batch, all_known
 from stream_ml.streams.schema import Feature, Schema
 
@@ -48,8 +47,6 @@ def warm_up(model: Model, *, sparse: bool, gates: bool = False) -> None:
         _run(model, sparse=sparse)
         if gates and isinstance(model, IHomerClassifier):
             _run(_gated(model.settings), sparse=sparse)
-            no_pairs = np.zeros(0, dtype=np.int64)
-            linked_groups(no_pairs, no_pairs, np.zeros(0), no_pairs, 1)
 
 
 def _gated(settings: IHomerParameters) -> IHomerClassifier:

@@ -14,7 +14,7 @@ from stream_ml.labels._kernels import cross_pairs
 from stream_ml.labels.change import Change
 from stream_ml.labels.cooccurrence import MAX_ROW_LABELS, Cooccurrence
 from stream_ml.labels.cut import Rules, cut_all, cut_cluster, group_labels
-from stream_ml.labels.graph import Graph
+from stream_ml.labels.graph import Graph, linked_groups
 from stream_ml.labels.groups import Groups, regrouped
 from stream_ml.labels.tree import ClusterTree
 from stream_ml.states import LARGEST, Part, Spec
@@ -204,6 +204,9 @@ class LabelClusters:
         old = self.n_labels
         if not len(companions):
             return []
+        if not old:  # so many labels are grouped by linkage before long: then no kernel is new
+            no_pairs = np.zeros(0, dtype=np.int64)
+            linked_groups(no_pairs, no_pairs, np.zeros(0), no_pairs, 1)
         homes = np.concatenate([self.cluster_of, np.full(len(companions), -1, dtype=np.int32)])
         home, room = -1, 0
         for label, companion in enumerate(companions.tolist(), old):
