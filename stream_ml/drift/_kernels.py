@@ -186,7 +186,7 @@ def _find_cut(bank, slot, delta, min_window_length):
             if n0 < min_window_length or n1 < min_window_length:
                 continue
             apart = u1 * n0 - u0 * n1
-            if apart * apart <= least * (n0 * n1):
+            if apart * apart < least * (n0 * n1):  # of what overflows nothing is spared
                 continue
             harmonic = 1.0 / (n0 - min_window_length + 1.0) + 1.0 / (n1 - min_window_length + 1.0)
             bound = math.sqrt(2.0 * harmonic * spread * log_term) + 2.0 / 3.0 * log_term * harmonic
